@@ -1,0 +1,338 @@
+"""The nouns: what is wanted, what Nexus has, what Vault holds, and the two marks that tie them together.
+
+Frozen values without behaviour beyond their own meaning. Must never do I/O and never decide what to do about a value.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+import secrets
+import string
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from registrar.secret import Secret
+
+FIELDS: Final = ("name", "redirect_uri", "base_url", "owner_email", "description")
+"""The fields of an application that Nexus keeps, in the order they are shown."""
+
+FACT_LIMIT_BYTES: Final = 512
+"""Vault refuses a custom_metadata value that is empty or longer, and with it the whole write."""
+
+
+def same_name(name: str) -> str:
+    """The form in which two names count as the same: NFKC, case-folded, trimmed."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def new_id() -> str:
+    """A random id of 16 letters, for domains and runs."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One environment: which Nexus, which folder of which Vault, and how strict to be there."""
+
+    name: str
+    nexus_url: str  # origin and base path, without /api: what records remember as their server
+    frontend_url: str
+    vault_addr: str
+    vault_mount: str = "secret"
+    vault_prefix: str = "nexus"
+    set: str = ""
+    production: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+
+    def location(self, path: str) -> str:
+        """Where a credential is, as `vault kv get` wants it."""
+        return f"{self.vault_mount}/{self.vault_prefix}/{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application as a manifest wants it on one target; None means that the field is not managed."""
+
+    path: str
+    name: str
+    redirect_uri: str
+    base_url: str | None = None
+    owner_email: str | None = None
+    description: str | None = None
+    protected: bool = False
+    source: str = ""  # file:line:column, for messages
+
+    def declared(self) -> dict[str, str]:
+        """The managed fields with their values."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An application as Nexus has it; null and the empty string are one, as Nexus's own page writes either."""
+
+    id: int
+    client_id: str
+    name: str
+    redirect_uri: str
+    base_url: str = ""
+    owner_email: str = ""
+    description: str = ""
+    archived: bool = False
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark of a registration in progress, if the description is one."""
+        return Mark.parse(self.description)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What an application signs its users in with."""
+
+    client_id: str
+    client_secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The description under which an application is registered: whose it is, until its credential is stored."""
+
+    domain: str
+    run: str
+    path: str
+
+    _SHAPE = re.compile(
+        r"registrar/1 ([a-z]{16}) ([a-z]{16}) (\S{1,128}) being registered; if this stays: registrar recover"
+    )
+
+    def __str__(self) -> str:
+        return f"registrar/1 {self.domain} {self.run} {self.path} being registered; if this stays: registrar recover"
+
+    @classmethod
+    def parse(cls, description: str) -> Mark | None:
+        """The mark that a description is, or None for any other text."""
+        found = cls._SHAPE.fullmatch(description)
+        return cls(*found.groups()) if found else None
+
+
+ABANDONED: Final = "registrar: abandoned, its secret was never stored"
+"""The description of a marked application that Nexus refuses to delete: it issued a token, so it is archived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The registration that a rotation left behind: its client id, the version with its credential, when it may go."""
+
+    client_id: str
+    version: int
+    until: datetime
+
+    def __str__(self) -> str:
+        return f"{self.client_id} {self.version} {self.until.isoformat()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Former:
+        """Raises ValueError for any other text."""
+        client_id, version, until = text.split(" ")
+        return cls(client_id, int(version), datetime.fromisoformat(until))
+
+
+class State(enum.StrEnum):
+    """What a record says of itself where the versions alone do not tell; the empty string is the ordinary state."""
+
+    REGISTERED = ""
+    EMPTY = "empty"
+    ADOPTING = "adopting"
+    RETIRED = "retired"
+
+
+MANAGED_BY: Final = ("managed-by", "registrar")
+_TEXTS: Final = (
+    "set",
+    "name",
+    "nexus",
+    "client_id",
+    "redirect_uri",
+    "base_url",
+    "owner",
+    "frontend",
+    "domain",
+    "fingerprint",
+)
+_TIMES: Final = ("registered_at", "rotated_at", "proven_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is public about a credential, kept as the record's custom_metadata; `version` is the data they describe.
+
+    `others` are keys somebody else put there: kept, since writing custom_metadata replaces all of it.
+    """
+
+    client_id: str = ""
+    version: int = 0
+    set: str = ""
+    name: str = ""
+    nexus: str = ""
+    redirect_uri: str = ""
+    base_url: str = ""
+    owner: str = ""
+    frontend: str = ""
+    domain: str = ""
+    fingerprint: str = ""
+    protected: bool = False
+    registered_at: datetime | None = None
+    rotated_at: datetime | None = None
+    proven_at: datetime | None = None
+    retiring: Former | None = None
+    leaving: Former | None = None
+    state: State = State.REGISTERED
+    others: tuple[tuple[str, str], ...] = ()
+
+    def metadata(self) -> dict[str, str]:
+        """As custom_metadata; a fact without a value is left out, since Vault refuses an empty one."""
+        known = {name: str(getattr(self, name)) for name in _TEXTS} | {
+            "version": str(self.version),
+            "state": self.state.value,
+        }
+        known |= {name: moment.isoformat() for name in _TIMES if (moment := getattr(self, name))}
+        known |= {name: str(former) for name in ("retiring", "leaving") if (former := getattr(self, name))}
+        known["protected"] = "true" if self.protected else ""
+        spelt = {name.replace("_", "-"): value for name, value in known.items() if value}
+        return dict(self.others) | dict([MANAGED_BY]) | spelt
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str] | None) -> Facts | None:
+        """The facts of a record of ours, or None where the metadata is not ours.
+
+        Facts that somebody garbled describe no version, so that the record is settled anew from what it holds.
+        """
+        if not metadata or metadata.get(MANAGED_BY[0]) != MANAGED_BY[1]:
+            return None
+        values = {name.replace("-", "_"): value for name, value in metadata.items()}
+        texts = {name: values.get(name, "") for name in _TEXTS}
+        own = {f.name for f in fields(cls)} | {MANAGED_BY[0].replace("-", "_")}
+        others = tuple(sorted((key, value) for key, value in metadata.items() if key.replace("-", "_") not in own))
+        plain = replace(cls(**texts), protected=values.get("protected") == "true", others=others)  # type: ignore[arg-type]
+        try:
+            return replace(
+                plain,
+                version=int(values.get("version", "0")),
+                state=State(values.get("state", "")),
+                registered_at=_time(values.get("registered_at")),
+                rotated_at=_time(values.get("rotated_at")),
+                proven_at=_time(values.get("proven_at")),
+                retiring=_former(values.get("retiring")),
+                leaving=_former(values.get("leaving")),
+            )
+        except ValueError:
+            return plain
+
+    def unfit(self) -> list[str]:
+        """The keys whose values Vault would refuse: longer than 512 bytes or not printable."""
+        return [
+            key
+            for key, value in self.metadata().items()
+            if len(value.encode()) > FACT_LIMIT_BYTES or not value.isprintable()
+        ]
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _former(text: str | None) -> Former | None:
+    return Former.parse(text) if text else None
+
+
+def fingerprint(application: Application) -> str:
+    """Which fields are managed and a digest of each, so that facts alone tell what a manifest changed."""
+    return " ".join(
+        f"{name}:{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+        for name, value in sorted(application.declared().items())
+    )
+
+
+class Kind(enum.StrEnum):
+    """What a record is, read from its metadata alone."""
+
+    NONE = "none"
+    FOREIGN = "foreign"
+    EMPTY = "empty"
+    WITHDRAWN = "withdrawn"
+    UNSETTLED = "unsettled"
+    SETTLED = "settled"
+
+
+# The Date header has whole seconds, so a deletion of this very second may look as if it were still to come.
+_DATE_GRAIN: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a record's data."""
+
+    number: int
+    created_at: datetime
+    deletes_at: datetime | None = None
+    destroyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A Vault record as its metadata shows it; `seen_at` is the Date of that answer, the only clock it is judged by."""
+
+    path: str
+    seen_at: datetime
+    facts: Facts | None = None
+    current: int = 0
+    versions: tuple[Version, ...] = ()
+    metadata_version: int | None = None  # OpenBao's; sent back as metadata_cas
+    max_versions: int = 0  # 0: the mount decides
+    delete_after_s: int = 0
+    others: tuple[tuple[str, str], ...] = field(default=())  # custom_metadata of a record that is not ours
+
+    def version(self, number: int) -> Version | None:
+        """That version, unless it never was or has been evicted."""
+        return next((version for version in self.versions if version.number == number), None)
+
+    def deleted(self, number: int) -> bool:
+        """Whether that version is deleted or destroyed by the time of this answer."""
+        version = self.version(number)
+        if version is None or version.destroyed:
+            return version is not None
+        return version.deletes_at is not None and version.deletes_at < self.seen_at + _DATE_GRAIN
+
+    @property
+    def living(self) -> bool:
+        """Whether the current version can be read."""
+        return self.current > 0 and not self.deleted(self.current)
+
+    @property
+    def kind(self) -> Kind:
+        """What this record is, in the order in which the meanings exclude each other."""
+        if self.facts is None:
+            return Kind.FOREIGN if self.current else Kind.NONE
+        if self.facts.state is State.EMPTY and not self.living:
+            return Kind.EMPTY
+        if self.current and not self.living:
+            return Kind.WITHDRAWN
+        return Kind.SETTLED if self.current and self.facts.version == self.current else Kind.UNSETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The run lock of a prefix as it was read: `version` is what the next write has to name; no run: released."""
+
+    version: int
+    domain: str = ""
+    run: str = ""
+    holder: str = ""
+    lease_s: int = 30
