@@ -1,0 +1,676 @@
+"""The decision: a pure function from what is wanted and what is there to ordered steps, with their brake and digest.
+
+Every row of the table of states is decided here and nowhere else; what a step then does, in which order, is
+`reconcile`'s. Must never do I/O or ask for the time: deletions and graces are judged by the Date of Vault's answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, Final, TypeVar
+
+from registrar.errors import BrakeEngaged, Stale, UsageError
+from registrar.model import (
+    FIELDS,
+    Application,
+    Facts,
+    Former,
+    Kind,
+    Lock,
+    Record,
+    Registered,
+    State,
+    Target,
+    fingerprint,
+    same_name,
+)
+
+# ── what was observed ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a plan rests on: the manifests' applications, Nexus's list (None: not asked), Vault's records."""
+
+    target: Target
+    desired: tuple[Application, ...]
+    registered: tuple[Registered, ...] | None
+    records: tuple[Record, ...]
+    lock: Lock | None = None
+    nested: tuple[str, ...] = ()
+
+    @cached_property
+    def by_path(self) -> dict[str, Record]:
+        return {record.path: record for record in self.records}
+
+    @cached_property
+    def by_client(self) -> dict[str, Registered]:
+        return {registered.client_id: registered for registered in self.registered or ()}
+
+    @cached_property
+    def wanted(self) -> dict[str, Application]:
+        return {application.path: application for application in self.desired}
+
+    @cached_property
+    def domain(self) -> str:
+        """Whose marks are ours: the lock's, else what the records remember of a lock that was lost."""
+        if self.lock and self.lock.domain:
+            return self.lock.domain
+        return next((r.facts.domain for r in self.records if r.facts and r.facts.domain), "")
+
+    @cached_property
+    def marked(self) -> dict[str, tuple[Registered, ...]]:
+        """Applications with a mark of our domain, by the path they are for."""
+        found: defaultdict[str, tuple[Registered, ...]] = defaultdict(tuple)
+        for registered in self.registered or ():
+            if (mark := registered.mark) and self.domain and mark.domain == self.domain:
+                found[mark.path] += (registered,)
+        return dict(found)
+
+    @cached_property
+    def strangers(self) -> dict[str, tuple[Registered, ...]]:
+        """Living applications that no record explains and no mark of ours names, by their name."""
+        explained = {r.client_id for group in self.marked.values() for r in group}
+        for record in self.records:
+            if facts := record.facts:
+                explained |= {facts.client_id} | {former.client_id for former in formers(facts)}
+        found: defaultdict[str, tuple[Registered, ...]] = defaultdict(tuple)
+        for registered in self.registered or ():
+            if not registered.archived and registered.client_id not in explained:
+                found[same_name(registered.name)] += (registered,)
+        return dict(found)
+
+    @cached_property
+    def undeclared(self) -> tuple[Record, ...]:
+        """Settled records of our set that no manifest declares."""
+        ours = (r for r in self.records if r.facts and r.facts.set == self.target.set and r.kind is Kind.SETTLED)
+        return tuple(record for record in ours if record.path not in self.wanted)
+
+    @cached_property
+    def managed(self) -> int:
+        """How many applications of our set have a credential: what a share of breaking steps is a share of."""
+        return sum(1 for r in self.records if r.facts and r.facts.set == self.target.set and r.kind is not Kind.EMPTY)
+
+
+def formers(facts: Facts) -> tuple[Former, ...]:
+    """The registrations that a rotation left behind."""
+    return tuple(former for former in (facts.retiring, facts.leaving) if former)
+
+
+def described(base: Facts, application: Application, target: Target, domain: str) -> Facts:
+    """The facts of `base` brought up to what the manifest declares."""
+    return dataclasses.replace(
+        base,
+        set=target.set,
+        name=application.name,
+        nexus=target.nexus_url,
+        redirect_uri=application.redirect_uri,
+        base_url=application.base_url or "",
+        owner=application.owner_email or "",
+        frontend=target.frontend_url,
+        domain=domain,
+        fingerprint=fingerprint(application),
+        protected=application.protected,
+    )
+
+
+# ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field before and after."""
+
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The fields to change of one registration: of the current one or, during a grace, of the one that retires."""
+
+    id: int
+    client_id: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What all steps have: where, whose, why, and the version of the record that the decision rests on."""
+
+    operation: ClassVar[str]
+    path: str
+    name: str
+    reason: str
+    version: int = 0
+
+    @property
+    def breaks_clients(self) -> bool:
+        """Whether a client that works now may stop working."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep(_Step):
+    """Nothing to do; `note` is worth a person's attention."""
+
+    operation: ClassVar[str] = "keep"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(_Step):
+    """Register and store; `replaces` is the client id that a settled record names and Nexus no longer has."""
+
+    operation: ClassVar[str] = "create"
+    application: Application
+    replaces: str = ""
+
+    @property
+    def breaks_clients(self) -> bool:
+        return bool(self.replaces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update(_Step):
+    """Change fields in Nexus, facts in Vault, or both; `notes` tell what stops being managed."""
+
+    operation: ClassVar[str] = "update"
+    application: Application
+    edits: tuple[Edit, ...] = ()
+    facts: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def breaks_clients(self) -> bool:
+        return any(change.field == "redirect_uri" for edit in self.edits for change in edit.changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotate(_Step):
+    """A second registration beside the current one, which then retires; never planned by apply."""
+
+    operation: ClassVar[str] = "rotate"
+    client_id: str
+
+    @property
+    def breaks_clients(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back(_Step):
+    """Return to the credential that a rotation left behind."""
+
+    operation: ClassVar[str] = "back"
+    former: Former
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt(_Step):
+    """Take over an application that somebody registered by hand."""
+
+    operation: ClassVar[str] = "adopt"
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire(_Step):
+    """Withdraw the credential and archive the application."""
+
+    operation: ClassVar[str] = "retire"
+    client_id: str
+
+    @property
+    def breaks_clients(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore(_Step):
+    """Bring an archived application or a deleted version back."""
+
+    operation: ClassVar[str] = "restore"
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expire(_Step):
+    """Archive the registration that a rotation left behind, now that its grace is over."""
+
+    operation: ClassVar[str] = "expire"
+    former: Former
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover(_Step):
+    """Finish or undo what an interrupted run left; `then` is what follows if it has to be undone."""
+
+    operation: ClassVar[str] = "recover"
+    marked: tuple[Registered, ...] = ()
+    then: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked(_Step):
+    """Nothing is done here until a person decides; `hint` is the way out."""
+
+    operation: ClassVar[str] = "blocked"
+    hint: str
+
+
+Step = Keep | Create | Update | Rotate | Back | Adopt | Retire | Restore | Expire | Recover | Blocked
+
+S = TypeVar("S", bound=_Step)
+
+# Expire is due by the clock: an approval must not go stale because an hour has passed.
+_OUTSIDE_THE_DIGEST: Final = (Keep, Expire)
+_WORDS: Final = frozenset({"reason", "hint", "notes", "note", "then", "source"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An ordered tuple of steps, one or more a path, and what they rest on."""
+
+    target: Target
+    steps: tuple[Step, ...]
+    managed: int = 0
+    left_alone: int = 0  # undeclared records of our set
+    with_nexus: bool = True
+    empty: bool = False  # no application is declared at all
+
+    @property
+    def pending(self) -> tuple[Step, ...]:
+        """The steps that would change something."""
+        return tuple(step for step in self.steps if not isinstance(step, Keep | Blocked))
+
+    @property
+    def blocked(self) -> tuple[Blocked, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Blocked))
+
+    def only(self, kind: type[_Step]) -> Plan:
+        """The same plan with the steps of one operation alone."""
+        return dataclasses.replace(self, steps=tuple(step for step in self.steps if isinstance(step, kind)))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many steps of each operation."""
+        return dict(Counter(step.operation for step in self.steps))
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits over the target and every step but Keep and Expire: values, versions, no times."""
+        steps = [document(step, _WORDS) for step in self.steps if not isinstance(step, _OUTSIDE_THE_DIGEST)]
+        target = self.target
+        where = [target.nexus_url, target.vault_addr, target.vault_mount, target.vault_prefix, target.set]
+        text = json.dumps([where, steps], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def document(step: Step, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A step as JSON has it: its operation first, then its fields."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = [f.name for f in dataclasses.fields(value) if f.name not in without]
+            return {name: plain(getattr(value, name)) for name in names}
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return value if isinstance(value, str | int | bool | None) else str(value)
+
+    return {"operation": step.operation, "breaks_clients": step.breaks_clients, **plain(step)}
+
+
+# ── the decision ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller allows or restricts; `only` holds names or paths."""
+
+    only: tuple[str, ...] = ()
+    prune: bool = False
+    unarchive: bool = False
+    accept_nexus: str = ""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One path with everything the table asks about it; `ignore_marks` asks what would be without them."""
+
+    world: World
+    options: Options
+    path: str
+    application: Application | None
+    ignore_marks: bool = field(default=False)
+
+    @cached_property
+    def record(self) -> Record | None:
+        return self.world.by_path.get(self.path)
+
+    @cached_property
+    def facts(self) -> Facts | None:
+        return self.record.facts if self.record else None
+
+    @cached_property
+    def kind(self) -> Kind:
+        return self.record.kind if self.record else Kind.NONE
+
+    @property
+    def version(self) -> int:
+        return self.record.current if self.record else 0
+
+    @cached_property
+    def name(self) -> str:
+        if self.application:
+            return self.application.name
+        return self.facts.name if self.facts and self.facts.name else self.path
+
+    @cached_property
+    def registered(self) -> Registered | None:
+        """The application that the record's client id explains, if Nexus has it."""
+        return self.world.by_client.get(self.facts.client_id) if self.facts else None
+
+    @cached_property
+    def marked(self) -> tuple[Registered, ...]:
+        """Marked applications of this path; one that a settled record describes only lacks its last touch: Update."""
+        if self.ignore_marks:
+            return ()
+        found = self.world.marked.get(self.path, ())
+        if self.facts and self.kind in (Kind.SETTLED, Kind.WITHDRAWN):
+            return tuple(r for r in found if r.client_id != self.facts.client_id)
+        return found
+
+    @cached_property
+    def strangers(self) -> tuple[Registered, ...]:
+        return self.world.strangers.get(same_name(self.name), ())
+
+    def step(self, kind: type[S], reason: str, **rest: Any) -> S:
+        """A step of this path that rests on its record as it is now."""
+        return kind(path=self.path, name=self.name, version=self.version, reason=reason, **rest)
+
+    def blocked(self, reason: str, hint: str) -> Blocked:
+        return self.step(Blocked, reason, hint=hint)
+
+
+def plan(world: World, options: Options = Options()) -> Plan:
+    """The steps that make Nexus and Vault agree with the manifests, by path; raises UsageError for an unknown name."""
+    wanted = world.wanted
+    paths = wanted.keys() | world.by_path.keys() | world.marked.keys()
+    if options.only:
+        paths &= select(world, options.only)
+    steps: list[Step] = []
+    left_alone = 0
+    for path in sorted(paths):
+        case = _Case(world, options, path, wanted.get(path))
+        decided = list(_decide(case))
+        steps += decided
+        left_alone += not decided and case.facts is not None and case.facts.set == world.target.set
+    return Plan(world.target, tuple(steps), world.managed, left_alone, world.registered is not None, not world.desired)
+
+
+def select(world: World, names: Sequence[str]) -> frozenset[str]:
+    """The paths that these names or paths mean; UsageError for one that nothing has."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    for record in world.records:
+        known[record.path].add(record.path)
+        if record.facts and record.facts.name:
+            known[same_name(record.facts.name)].add(record.path)
+    for application in world.desired:
+        known[application.path].add(application.path)
+        known[same_name(application.name)].add(application.path)
+    found: set[str] = set()
+    for name in names:
+        paths = known.get(name) or known.get(same_name(name))
+        if not paths:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"no application is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else "registrar status"
+            )
+        found |= paths
+    return frozenset(found)
+
+
+def _decide(case: _Case) -> Iterator[Step]:
+    """The path's own row, then what comes in addition to it."""
+    if case.world.registered is None:
+        if case.application and (compared := _from_facts(case, case.application)):
+            yield compared
+        return
+    own = _declared(case, case.application) if case.application else _undeclared(case)
+    if own:
+        yield own
+    if case.kind is Kind.SETTLED and not isinstance(own, Recover | Retire | Blocked):
+        yield from _due(case)
+
+
+def _declared(case: _Case, application: Application) -> Step:
+    """The first row of the table that fits a declared path."""
+    if step := _not_ours(case, application) or _interrupted(case):
+        return step
+    if case.facts is None or case.kind is Kind.EMPTY:
+        return _new(case, application)
+    if case.registered is None:
+        return _gone(case, application, case.facts)
+    return _explained(case, application, case.facts, case.registered)
+
+
+def _not_ours(case: _Case, application: Application) -> Step | None:
+    """The rows of records that belong to another server, set, prefix or hand."""
+    facts, target = case.facts, case.world.target
+    if folder := next((f for f in case.world.nested if f"{case.path}/".startswith(f"{f}/")), None):
+        reason = f"{target.location(folder)} is a prefix of its own, with its own lock"
+        return case.blocked(
+            reason, f"set another path, or use the target whose prefix is {target.vault_prefix}/{folder}"
+        )
+    if facts and facts.nexus not in ("", target.nexus_url):
+        if case.options.accept_nexus == facts.nexus and case.registered:
+            moved = Change("nexus", facts.nexus, target.nexus_url)
+            return case.step(Update, "the server has another address", application=application, facts=(moved,))
+        reason = f"its record was made for {facts.nexus}, this target is {target.nexus_url}"
+        return case.blocked(
+            reason, f"check --target; if the server moved: registrar apply --accept-nexus {facts.nexus}"
+        )
+    if facts and facts.set != target.set and case.kind is not Kind.EMPTY:
+        reason = f"the record belongs to the set {facts.set or '(none)'}, this is the set {target.set or '(none)'}"
+        return case.blocked(reason, f"registrar adopt {case.path} --take-over, or set another path")
+    if case.kind is Kind.FOREIGN and not case.marked:
+        reason = f"{target.location(case.path)} holds data that registrar did not write"
+        return case.blocked(reason, f"registrar adopt {case.path} --client-id ID, or set another path")
+    return None
+
+
+def _interrupted(case: _Case) -> Step | None:
+    """The rows of runs that stopped half-way, or have not."""
+    lock = case.world.lock
+    if lock and lock.run and any(registered.mark and registered.mark.run == lock.run for registered in case.marked):
+        return case.step(Keep, "being registered right now", note=f"by {lock.holder}")
+    if case.marked:
+        reasons = {
+            Kind.FOREIGN: "a run stopped after storing its credential, or somebody wrote there",
+            Kind.WITHDRAWN: "a run stopped while registering at a retired path",
+            Kind.UNSETTLED: "a run stopped between storing and finishing, or while recovering",
+        }
+        then = ""
+        if case.application and case.kind not in (Kind.FOREIGN, Kind.UNSETTLED):
+            then = _declared(dataclasses.replace(case, ignore_marks=True), case.application).operation
+        reason = reasons.get(case.kind, "a run stopped before storing: that secret is lost")
+        return case.step(Recover, reason, marked=case.marked, then=then)
+    if case.kind is Kind.UNSETTLED:
+        return case.step(
+            Recover, "the facts do not describe the newest version: a run stopped, or somebody wrote there"
+        )
+    if case.facts and case.facts.state is State.RETIRED and case.registered and not case.registered.archived:
+        return case.step(Retire, "retiring it was interrupted", client_id=case.facts.client_id)
+    return None
+
+
+def _new(case: _Case, application: Application) -> Step:
+    """No record: new, unless somebody registered that name by hand, or a record of ours has only moved."""
+    if case.strangers:
+        found = ", ".join(f"id {stranger.id} (client id {stranger.client_id})" for stranger in case.strangers)
+        meant = case.strangers[0].client_id if len(case.strangers) == 1 else "ID"
+        how = "was registered by hand" if len(case.strangers) == 1 else "was registered more than once"
+        hint = f"registrar adopt {case.path} --client-id {meant}, or rename one of them"
+        return case.blocked(f"an application of that name {how}: {found}", hint)
+    for record in case.world.undeclared:
+        if record.facts and record.facts.redirect_uri == application.redirect_uri:
+            what = "redirect URI"
+        elif record.facts and same_name(record.facts.name) == same_name(application.name):
+            what = "name"
+        else:
+            continue
+        hint = f"set path: {record.path} in the manifest, or registrar retire {record.path}"
+        return case.blocked(f"its {what} belongs to {record.path}, which no manifest declares", hint)
+    return case.step(Create, "new", application=application)
+
+
+def _gone(case: _Case, application: Application, facts: Facts) -> Step:
+    """Nexus no longer has the application that the record names."""
+    if case.kind is Kind.WITHDRAWN:
+        hint = f"registrar restore {case.path} --rotate, or remove it from the manifest"
+        return case.blocked("retired, and its application is gone", hint)
+    reason = f"its application {facts.client_id} was deleted behind us: every client needs the new credential"
+    return case.step(Create, reason, application=application, replaces=facts.client_id)
+
+
+def _explained(case: _Case, application: Application, facts: Facts, registered: Registered) -> Step:
+    """Nexus has the application that the record names."""
+    if case.kind is Kind.WITHDRAWN:
+        return _withdrawn(case, facts, registered)
+    others = ", ".join(f"id {stranger.id}" for stranger in case.strangers)
+    if registered.archived and case.options.unarchive:
+        return case.step(Restore, "archived in Nexus", client_id=facts.client_id)
+    if registered.archived:
+        older = f"; {others} lives under that name, so Vault may be older than Nexus" if others else ""
+        hint = f"registrar restore {case.path}, or registrar retire {case.path}"
+        return case.blocked(f"somebody archived it in Nexus, perhaps for a reason{older}", hint)
+    if drift := _drift(case, application, facts, registered):
+        return drift
+    note = f"somebody registered another application of that name: {others}" if others else ""
+    return case.step(Keep, "in sync", note=note)
+
+
+def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
+    """Nexus has the application, and its credential in Vault was deleted or destroyed."""
+    if registered.archived:
+        hint = f"registrar restore {case.path} (--rotate for a new registration), or remove it from the manifest"
+        return case.blocked("retired, and still declared", hint)
+    newest = case.record.version(case.version) if case.record else None
+    if newest is None or newest.destroyed:
+        return case.blocked("its credential was destroyed: the secret is gone", f"registrar rotate {case.path}")
+    return case.step(Restore, "somebody deleted the stored version", client_id=facts.client_id)
+
+
+def _drift(case: _Case, application: Application, facts: Facts, registered: Registered) -> Update | None:
+    """The Update that brings both registrations and the facts to what is declared, if anything differs."""
+    during_grace = (case.world.by_client.get(former.client_id) for former in formers(facts))
+    both = [registered, *(former for former in during_grace if former and not former.archived)]
+    edits = tuple(Edit(r.id, r.client_id, changes) for r in both if (changes := _changes(application, r)))
+    wanted = described(facts, application, case.world.target, case.world.domain or facts.domain)
+    before, after = facts.metadata(), wanted.metadata()
+    differing = (key for key in sorted(before | after) if before.get(key) != after.get(key))
+    in_vault = tuple(Change(key, before.get(key, ""), after.get(key, "")) for key in differing)
+    if not edits and not in_vault:
+        return None
+    released = {part.partition(":")[0] for part in facts.fingerprint.split()} - application.declared().keys()
+    notes = tuple(f"{name} is no longer managed and stays as it is" for name in FIELDS if name in released)
+    reason = "differs from the manifest" if edits else "only the facts in Vault differ"
+    return case.step(Update, reason, application=application, edits=edits, facts=in_vault, notes=notes)
+
+
+def _changes(application: Application, registered: Registered) -> tuple[Change, ...]:
+    """What differs in Nexus; a mark that was left over is always cleared."""
+    wanted = application.declared()
+    if registered.mark:
+        wanted.setdefault("description", "")
+    pairs = ((name, getattr(registered, name), wanted[name]) for name in FIELDS if name in wanted)
+    return tuple(Change(name, before, after) for name, before, after in pairs if before != after)
+
+
+def _undeclared(case: _Case) -> Step | None:
+    """The few rows that hold for what no manifest declares; everything else is left alone."""
+    facts, target = case.facts, case.world.target
+    ours = facts is not None and facts.set == target.set and facts.nexus in ("", target.nexus_url)
+    if not ours and (facts is not None or not case.marked):
+        return None
+    if step := _interrupted(case):
+        return step
+    if not case.options.prune or facts is None or case.kind is not Kind.SETTLED or case.registered is None:
+        return None
+    if facts.protected:
+        return case.blocked("no longer declared, and protected", f"registrar retire {case.path}")
+    return case.step(Retire, "no longer declared", client_id=facts.client_id)
+
+
+def _due(case: _Case) -> Iterator[Expire]:
+    """Registrations left behind by a rotation whose grace is over, or that Nexus shows archived or gone."""
+    if not case.record or not case.facts or case.facts.set != case.world.target.set:
+        return
+    for former in formers(case.facts):
+        registered = case.world.by_client.get(former.client_id)
+        if registered is None or registered.archived:
+            yield case.step(Expire, "the registration it replaced is archived", former=former)
+        elif former.until <= case.record.seen_at:
+            yield case.step(Expire, "the grace of the registration it replaced is over", former=former)
+
+
+def _from_facts(case: _Case, application: Application) -> Step | None:
+    """The comparison of a manifest with facts alone, for a pipeline that holds no Nexus key."""
+    facts = case.facts
+    if step := _not_ours(case, application) or _interrupted(case):
+        return step
+    if facts is None or case.kind is Kind.EMPTY:
+        return _new(case, application)
+    if case.kind is Kind.WITHDRAWN:
+        hint = f"registrar plan --only {case.path}, with Nexus, tells what is possible"
+        return case.blocked("its credential is withdrawn", hint)
+    known = dataclasses.replace(application, name=facts.name, redirect_uri=facts.redirect_uri)
+    known = dataclasses.replace(known, base_url=facts.base_url, owner_email=facts.owner, description="(in Nexus)")
+    managed, wanted = set(facts.fingerprint.split()), set(fingerprint(application).split())
+    changed = {part.partition(":")[0] for part in wanted - managed}
+    pairs = ((name, getattr(known, name), getattr(application, name)) for name in FIELDS if name in changed)
+    changes = tuple(Change(name, before, after) for name, before, after in pairs)
+    if not changes:
+        return case.step(Keep, "as the facts have it")
+    return case.step(Update, "differs from the facts", application=application, facts=changes)
+
+
+# ── the brake ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_BREAKING_SHARE: Final = 0.3
+_BREAKING_FROM: Final = 10
+
+
+def expect(plan: Plan, digest: str | None) -> None:
+    """Raise Stale unless the plan is the one that was approved; no digest approves any."""
+    if digest is not None and plan.digest != digest:
+        message = f"the plan has the digest {plan.digest}, approved was {digest}"
+        raise Stale(message, hint="registrar plan, to review what it is now")
+
+
+def brake(plan: Plan, *, allow_replace: int = 0, allow_breaking: int = 0, prune: bool = False) -> None:
+    """Raise BrakeEngaged where the plan does more than was allowed, naming the flag and its exact number."""
+    if prune and plan.empty:
+        raise BrakeEngaged("--prune with no application declared would retire all of them", hint="registrar validate")
+    replaced = sum(1 for step in plan.steps if isinstance(step, Create) and step.replaces)
+    if replaced != allow_replace:
+        message = f"applications deleted behind us that would be registered anew: {replaced}; allowed: {allow_replace}"
+        flag = f" --allow-replace {replaced}" if replaced else ", without --allow-replace"
+        raise BrakeEngaged(message, hint=f"if that is meant: registrar apply{flag}")
+    breaking = sum(1 for step in plan.pending if step.breaks_clients and not isinstance(step, Create))
+    if breaking == allow_breaking:
+        return
+    many = plan.managed >= _BREAKING_FROM and breaking > plan.managed * _BREAKING_SHARE
+    if allow_breaking or many:
+        message = f"steps that break clients: {breaking} of {plan.managed} applications; allowed: {allow_breaking}"
+        flag = f" --allow-breaking {breaking}" if many else ", without --allow-breaking"
+        raise BrakeEngaged(message, hint=f"if that is meant: registrar apply{flag}")
