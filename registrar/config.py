@@ -1,0 +1,327 @@
+"""Settings: one target and how to log in there, from registrar.yaml, the environment and flags.
+
+The only module that reads the environment, which reaches it as a mapping. Flags beat the file, the environment fills
+what the target leaves out, and a variable that contradicts the target is an error: an exported VAULT_ADDR must never
+send one environment's credentials to another. Must never connect to anything; secrets become `Secret` at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from registrar import targets
+from registrar.document import did_you_mean
+from registrar.errors import UsageError
+from registrar.lint import quoted
+from registrar.model import Target
+from registrar.secret import Secret
+from registrar.targets import Declarations, Declared, Location
+
+SANDBOX: Final = "sandbox"
+"""The target that is there without being declared; the sandbox fills in its addresses."""
+
+_TIMEOUT_S: Final = 60.0  # Vault's own default
+
+
+class Need(enum.Flag):
+    """The services a command cannot do without: the environment is consulted about these alone."""
+
+    NOTHING = 0
+    NEXUS = enum.auto()
+    VAULT = enum.auto()
+    BOTH = NEXUS | VAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says; None where it says nothing."""
+
+    config: str | None = None
+    target: str | None = None
+    nexus_url: str | None = None
+    frontend_url: str | None = None
+    vault_addr: str | None = None
+    vault_mount: str | None = None
+    vault_prefix: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NexusLogin:
+    """How to reach Nexus and what to show there; `nexus_credentials` is where in Vault key and secret are."""
+
+    url: str = ""
+    token: Secret | None = None
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
+    nexus_credentials: str | None = None
+    login_client_id: str | None = None
+    cacert: str | None = None
+    timeout_s: float = _TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class VaultLogin:
+    """How to reach Vault and what to show there."""
+
+    addr: str = ""
+    token: Secret | None = None
+    namespace: str | None = None
+    cacert: str | None = None
+    capath: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    tls_server_name: str | None = None
+    skip_verify: bool = False
+    timeout_s: float = _TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One target, ready to be connected to; addresses that no one needed and no one gave are empty."""
+
+    target: Target
+    targets: tuple[str, ...] = ()
+    manifests: Path | None = None
+    config_file: Path | None = None
+    nexus: NexusLogin = field(default_factory=NexusLogin)
+    vault: VaultLogin = field(default_factory=VaultLogin)
+
+    @property
+    def known_targets(self) -> frozenset[str] | None:
+        """The targets that a manifest may name; None without a list of them, when any may be meant."""
+        return frozenset(self.targets) | {SANDBOX} if self.targets else None
+
+
+class _Source(NamedTuple):
+    """The variable that fills in what a target leaves out, and the service it is about."""
+
+    variable: str
+    need: Need
+
+
+_SOURCES: Final = {
+    "nexus_url": _Source("NEXUS_URL", Need.NEXUS),
+    "frontend_url": _Source("NEXUS_FRONTEND_URL", Need.NEXUS),
+    "vault_addr": _Source("VAULT_ADDR", Need.VAULT),
+    "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.VAULT),
+    "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.VAULT),
+}
+_NAMES: Final = {"nexus_url": "Nexus", "vault_addr": "Vault"}
+_VARIABLES: Final = ("REGISTRAR_TARGET", "REGISTRAR_CONFIG", "REGISTRAR_VAULT_MOUNT", "REGISTRAR_VAULT_PREFIX")
+
+
+def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Need.BOTH) -> Settings:
+    """The settings for one command, which needs these services; a UsageError names what to set or to unset."""
+    for name in environ:
+        if name.startswith("REGISTRAR_") and name not in _VARIABLES:
+            raise UsageError(f"there is no variable {quoted(name)}", hint=did_you_mean(name, _VARIABLES))
+    file = _file(flags, environ, cwd)
+    declared = targets.read(file, _shown(file, cwd)) if file else Declarations()
+    name = _choose(flags, environ, declared, file, need)
+    target = declared.targets.get(name, Declared())
+    values = {key: _value(key, name, target, flags, environ, need) for key in _SOURCES}
+    values["vault_mount"] = values["vault_mount"] or target.location.mount
+    values["vault_prefix"] = values["vault_prefix"] or target.location.prefix
+    values["frontend_url"] = values["frontend_url"] or _origin(values["nexus_url"])
+    _refuse_neighbours(name, values, declared)
+    return Settings(
+        Target(name, set=declared.set, production=target.production, allowed_hosts=target.allowed_hosts, **values),
+        tuple(declared.targets),
+        file.parent / declared.manifests if file else None,
+        file,
+        _nexus_login(values["nexus_url"], target, flags, environ if Need.NEXUS in need else {}),
+        _vault_login(values["vault_addr"], flags, environ if Need.VAULT in need else {}),
+    )
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of this process, as it is now."""
+    return dict(os.environ)
+
+
+def colour(environ: Mapping[str, str], terminal: bool) -> bool:
+    """Whether stdout may have colour: on a terminal, and where NO_COLOR is not set (no-color.org)."""
+    return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def state_dir(environ: Mapping[str, str]) -> Path:
+    """Where the sandbox keeps its state."""
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if state.is_absolute():  # the XDG specification has relative ones ignored
+        return state / "registrar"
+    if home := environ.get("HOME"):
+        return Path(home, ".local", "state", "registrar")
+    raise UsageError("there is no place for the sandbox's state", hint="set HOME or XDG_STATE_HOME")
+
+
+def _file(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    named = flags.config if flags.config is not None else environ.get("REGISTRAR_CONFIG") or None
+    return targets.find(cwd) if named is None else cwd / named
+
+
+def _shown(file: Path, cwd: Path) -> str:
+    return str(file.relative_to(cwd) if file.is_relative_to(cwd) else file)
+
+
+def _choose(flags: Flags, environ: Mapping[str, str], declared: Declarations, file: Path | None, need: Need) -> str:
+    """The name of the target: the one asked for, the default, or the only one there is."""
+    asked = flags.target if flags.target is not None else environ.get("REGISTRAR_TARGET") or None
+    if asked is None:
+        if not declared.targets:
+            return "default"
+        if declared.default_target or len(declared.targets) == 1:
+            return declared.default_target or next(iter(declared.targets))
+        raise UsageError("there are several targets", hint=f"choose with --target: {', '.join(declared.targets)}")
+    if asked in declared.targets or (asked == SANDBOX and need is Need.NOTHING):
+        return asked
+    if asked == SANDBOX:
+        raise UsageError("the target `sandbox` is not declared", hint="the built-in one is registrar --sandbox")
+    if not declared.targets:
+        where = f"{file.name} declares no targets" if file else f"there is no {targets.FILE_NAME}"
+        raise UsageError(f"{where}, so there is no target {quoted(asked)}", hint="leave out --target, REGISTRAR_TARGET")
+    hint = f"{did_you_mean(asked, declared.targets)} There are: {', '.join(declared.targets)}"
+    raise UsageError(f"there is no target {quoted(asked)}", hint=hint)
+
+
+def _value(key: str, name: str, target: Declared, flags: Flags, environ: Mapping[str, str], need: Need) -> str:
+    """A setting of the chosen target, in its normal form; empty where nobody gives one and nobody needs one."""
+    variable, service = _SOURCES[key]
+    flag = f"--{key.replace('_', '-')}"
+    given: str | None = getattr(flags, key)
+    if given is not None:
+        return _normal(key, given, flag)
+    stands = target.values.get(key, "")
+    if service not in need:
+        return stands
+    if exported := environ.get(variable):
+        value = _normal(key, exported, variable)
+        if stands and stands != value:
+            raise UsageError(
+                f"{variable} is {value}, but the target {quoted(name)} has {key} {stands}",
+                hint=f"unset {variable}, or say which with {flag}",
+            )
+        return value
+    if not stands and key in _NAMES:
+        raise UsageError(
+            f"no {_NAMES[key]}: set {key} in {targets.FILE_NAME}, {variable} or {flag}",
+            hint=f"export {variable}=https://…",
+        )
+    return stands
+
+
+def _normal(key: str, text: str, origin: str) -> str:
+    try:
+        return targets.NORMAL[key](text)
+    except ValueError as error:
+        raise UsageError(f"{origin} {error}", hint=f"set {origin} anew") from None
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/")[:3])
+
+
+def _refuse_neighbours(name: str, values: Mapping[str, str], declared: Declarations) -> None:
+    """Raise where a flag or variable moves this target into the folder of another one."""
+    here = Location(values["vault_addr"], values["vault_mount"], values["vault_prefix"])
+    for other, target in declared.targets.items():
+        if other != name and here.addr and here.overlaps(target.location):
+            raise UsageError(
+                f"the target {quoted(name)} would keep its records at {here.mount}/{here.prefix}, "
+                f"which is in the folder of the target {quoted(other)}, or around it",
+                hint="choose another vault_prefix",
+            )
+
+
+def _nexus_login(url: str, target: Declared, flags: Flags, environ: Mapping[str, str]) -> NexusLogin:
+    login = NexusLogin(
+        url,
+        token=_secret(environ.get("NEXUS_TOKEN", ""), "NEXUS_TOKEN"),
+        api_key=_secret(environ.get("NEXUS_API_KEY", ""), "NEXUS_API_KEY"),
+        api_secret=_secret(environ.get("NEXUS_API_SECRET", ""), "NEXUS_API_SECRET"),
+        nexus_credentials=target.values.get("nexus_credentials"),
+        login_client_id=target.values.get("login_client_id"),
+        cacert=_existing(environ, "NEXUS_CACERT"),
+        timeout_s=_timeout(flags, ""),
+    )
+    if (login.api_key is None) != (login.api_secret is None):
+        raise UsageError("NEXUS_API_KEY and NEXUS_API_SECRET belong together", hint="set both, or unset both")
+    return login
+
+
+def _vault_login(addr: str, flags: Flags, environ: Mapping[str, str]) -> VaultLogin:
+    return VaultLogin(
+        addr,
+        token=_vault_token(environ),
+        namespace=environ.get("VAULT_NAMESPACE") or None,
+        cacert=_existing(environ, "VAULT_CACERT"),
+        capath=_existing(environ, "VAULT_CAPATH"),
+        client_cert=_existing(environ, "VAULT_CLIENT_CERT"),
+        client_key=_existing(environ, "VAULT_CLIENT_KEY"),
+        tls_server_name=environ.get("VAULT_TLS_SERVER_NAME") or None,
+        skip_verify=_truth(environ, "VAULT_SKIP_VERIFY"),
+        timeout_s=_timeout(flags, environ.get("VAULT_CLIENT_TIMEOUT", "")),
+    )
+
+
+def _vault_token(environ: Mapping[str, str]) -> Secret | None:
+    """The token of VAULT_TOKEN, or the one that `vault login` has left in the home folder."""
+    if token := environ.get("VAULT_TOKEN"):
+        return _secret(token, "VAULT_TOKEN")
+    if not environ.get("HOME"):
+        return None
+    file = Path(environ["HOME"], ".vault-token")
+    try:
+        return _secret(file.read_bytes().decode("latin-1").removesuffix("\n").removesuffix("\r"), str(file))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", hint="set VAULT_TOKEN, or mend the file") from None
+
+
+def _secret(text: str, origin: str) -> Secret | None:
+    """A secret out of the environment, refused where it could not be a header of its own."""
+    if not text:
+        return None
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise UsageError(f"{origin} has spaces, line breaks or characters that no token has", hint=f"set {origin} anew")
+    return Secret(text)
+
+
+def _existing(environ: Mapping[str, str], variable: str) -> str | None:
+    path = environ.get(variable)
+    if path and not Path(path).exists():
+        raise UsageError(f"{variable} is {path}, which does not exist", hint=f"mend or unset {variable}")
+    return path or None
+
+
+def _truth(environ: Mapping[str, str], variable: str) -> bool:
+    """A boolean as Go reads it, since these variables are the Vault CLI's."""
+    text = environ.get(variable, "")
+    if text not in ("", "1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE"):
+        raise UsageError(f"{variable} is neither true nor false", hint=f"unset {variable}, or set it to true")
+    return text[:1] in ("1", "t", "T")
+
+
+_UNITS_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _timeout(flags: Flags, exported: str) -> float:
+    """The time an answer may take: of the flag, else of VAULT_CLIENT_TIMEOUT, which has seconds or a unit."""
+    if flags.timeout is not None:
+        if not 0 < flags.timeout < math.inf:
+            raise UsageError("--timeout is not a number of seconds above 0", hint="--timeout 30")
+        return flags.timeout
+    if not exported:
+        return _TIMEOUT_S
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m|h)?", exported)
+    if not match or not float(match[1]):
+        raise UsageError("VAULT_CLIENT_TIMEOUT is not a duration such as 30s", hint="unset VAULT_CLIENT_TIMEOUT")
+    return float(match[1]) * _UNITS_S[match[2] or ""]
