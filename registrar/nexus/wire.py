@@ -1,0 +1,256 @@
+"""One HTTP exchange at a time with Nexus, bounded in time and size, whose failures are values.
+
+Owns the connection pool, the opening of Secrets, repeats, and the trace. Must never follow a redirect (the token would
+go along), never know what an answer means, and never let an exception of httpx out: those hold the request, and so the
+token, the API secret or the client secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic, sleep
+from typing import Final
+from urllib.parse import urlencode
+
+import httpx
+
+from registrar import __version__
+from registrar.secret import Secret
+
+Trace = Callable[[str, str, int | None, float], None]
+"""Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
+
+Decode = Callable[[int, bytes], object]
+"""Turns status and body into content, so that no raw body outlives the exchange."""
+
+LIMIT_BYTES: Final = 64 * 2**20
+PAUSES_S: Final = (0.2, 0.6)
+"""The pauses between three tries."""
+
+BUSY: Final = frozenset({429, 502, 503, 504})
+"""The statuses by which a server or a gateway asks to come again."""
+
+# httpx logs the URL of every request, 0.23 at DEBUG and later ones at INFO, and Nexus takes the client secret of an
+# exchange in the query alone. A filter holds where a level would be lifted by whoever turns on logging.
+for _name in ("httpx", "httpx._client"):
+    logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.INFO)
+
+
+class Repeat(enum.Enum):
+    """When a request may be sent again."""
+
+    NEVER = enum.auto()
+    UNSENT = enum.auto()  # only if no connection was made
+    ALWAYS = enum.auto()  # it changes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, decoded."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    content: object = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer; `sent` unless it is certain that nothing left this machine."""
+
+    reason: str
+    sent: bool
+    hint: str = ""
+
+
+class Wire:
+    """A pool of connections to one origin, for any number of threads."""
+
+    def __init__(
+        self,
+        root: str,
+        decode: Decode,
+        *,
+        timeout_s: float,
+        verify: ssl.SSLContext | bool,
+        trace: Trace | None,
+        connections: int,
+    ) -> None:
+        self._root = root
+        self._decode = decode
+        self._timeout_s = timeout_s
+        self._trace = trace
+        self._client = httpx.Client(
+            # The system's certificates and not those of certifi: an agency's own CA is installed there.
+            verify=ssl.create_default_context() if verify is True else verify,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            # The environment's proxies count (trust_env), but httpx before 0.24 would also take an Authorization
+            # header from ~/.netrc where a request has none; an Auth that does nothing is asked first.
+            auth=httpx.Auth(),
+            follow_redirects=False,
+            # v2 answers a problem as an empty 500 to whoever does not accept JSON.
+            headers={"Accept": "application/json", "User-Agent": f"registrar/{__version__}"},
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeat: Repeat,
+        query: Mapping[str, str | Secret] | None = None,
+        body: Mapping[str, str | Secret] | None = None,
+        token: Secret | None = None,
+    ) -> Answer | Failure:
+        """The last of at most three tries, all of them within the timeout."""
+        deadline = monotonic() + self._timeout_s
+        pauses = iter(PAUSES_S)
+        while True:
+            outcome = self._try(method, path, query or {}, body, token, deadline)
+            pause = next(pauses, None)
+            if pause is None or not _worth_repeating(outcome, repeat):
+                return outcome
+            pause = max(pause, _retry_after_s(outcome))
+            if monotonic() + pause >= deadline:
+                return outcome
+            sleep(pause)
+
+    def _try(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | Secret],
+        body: Mapping[str, str | Secret] | None,
+        token: Secret | None,
+        deadline: float,
+    ) -> Answer | Failure:
+        began = monotonic()
+        outcome: Answer | Failure
+        try:
+            outcome = self._exchange(self._request(method, path, query, body, token, deadline - began), deadline)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            outcome = _failure(error)
+        if self._trace is not None:
+            shown = f"{path}?{urlencode(query, safe='*')}" if query else path
+            status = outcome.status if isinstance(outcome, Answer) else None
+            with contextlib.suppress(OSError):  # a stderr that is gone must not cost the one answer to a create
+                self._trace(method, shown, status, (monotonic() - began) * 1000)
+        return outcome
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | Secret],
+        body: Mapping[str, str | Secret] | None,
+        token: Secret | None,
+        timeout_s: float,
+    ) -> httpx.Request:
+        headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._client.build_request(
+            method,
+            self._root + path,
+            params={name: _opened(value) for name, value in query.items()} or None,
+            content=None if body is None else json.dumps(body, default=_opened).encode(),
+            headers=headers,
+            timeout=max(timeout_s, 0.001),
+        )
+
+    def _exchange(self, request: httpx.Request, deadline: float) -> Answer | Failure:
+        response = self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            late = False
+            for chunk in response.iter_bytes():
+                # httpx times single reads, so a server that drips would never run out of time
+                if late:
+                    return Failure("the answer did not end in time", sent=True)
+                body += chunk
+                if len(body) > LIMIT_BYTES:
+                    return Failure(f"the answer is longer than {LIMIT_BYTES >> 20} MiB", sent=True)
+                late = monotonic() > deadline
+        finally:
+            response.close()
+        return Answer(response.status_code, response.headers, self._decode(response.status_code, bytes(body)))
+
+
+def _opened(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{type(value).__name__} is not sent")
+
+
+def _worth_repeating(outcome: Answer | Failure, repeat: Repeat) -> bool:
+    if isinstance(outcome, Answer):
+        return repeat is Repeat.ALWAYS and outcome.status in BUSY
+    return repeat is Repeat.ALWAYS or (repeat is Repeat.UNSENT and not outcome.sent)
+
+
+def _retry_after_s(outcome: Answer | Failure) -> int:
+    wanted = outcome.headers.get("retry-after", "") if isinstance(outcome, Answer) else ""
+    return int(wanted) if wanted.isdecimal() and len(wanted) < 6 else 0
+
+
+_UNSENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,  # raised while the proxy is asked for a tunnel
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
+_CERTIFICATES: Final = {
+    9: ("its certificate is not valid yet", "check the clock of this machine"),
+    10: ("its certificate has expired", _ASK_OPERATOR),
+    62: ("its certificate is for another host", "use the host name of the certificate in nexus_url"),
+    64: ("its certificate is for another address", "use the host name of the certificate in nexus_url"),
+}
+"""By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
+
+
+def _failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
+    """What httpx says, in words that hold nothing of the request."""
+    cause: BaseException = error
+    while (deeper := cause.__cause__ or cause.__context__) is not None:
+        cause = deeper
+    sent = not isinstance(error, _UNSENT)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        untrusted = (
+            f"its certificate is not trusted ({cause.verify_message})",
+            "set NEXUS_CACERT to the file with the certificate of its CA",
+        )
+        reason, hint = _CERTIFICATES.get(cause.verify_code, untrusted)
+        return Failure(f"TLS: {reason}", sent, hint)
+    if isinstance(cause, ssl.SSLError):
+        return Failure(
+            f"TLS: {(cause.reason or 'no agreement').replace('_', ' ').lower()}",
+            sent,
+            "check https and the port in nexus_url; NEXUS_CACERT names the CA's certificate",
+        )
+    if isinstance(error, httpx.PoolTimeout):
+        return Failure("all connections were busy", sent, "use fewer threads or a longer --timeout")
+    if isinstance(error, httpx.TimeoutException):
+        return Failure("no answer in time" if sent else "no connection in time", sent)
+    if isinstance(error, httpx.ProxyError):
+        return Failure("the proxy refuses", sent, "check HTTPS_PROXY and NO_PROXY")
+    if isinstance(cause, OSError) and cause.strerror:
+        return Failure(cause.strerror[:1].lower() + cause.strerror[1:], sent)
+    return Failure("the connection broke off" if sent else "no connection", sent)
