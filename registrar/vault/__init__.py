@@ -1,0 +1,14 @@
+"""Vault: where credentials are kept, and the only place that knows what Vault, OpenBao and hvac do behind one's back.
+
+store      Vault: credentials, facts and the run lock, as `reconcile.Records` wants them
+listing    every record of a prefix
+preflight  whether this Vault can carry a run, before the first effect
+records    where a record is, and its metadata as a Record
+wire       connections, redirects and what may be asked again
+answers    what an answer says, and which of our errors each failure is
+"""
+
+from registrar.vault.store import Vault
+from registrar.vault.wire import Trace
+
+__all__ = ["Trace", "Vault"]

@@ -1,0 +1,98 @@
+"""Every record of a prefix, from metadata alone.
+
+OpenBao tells a folder in one answer, Vault key by key. Must never take a refusal for an empty folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from registrar.errors import AccessDenied, Unsuitable
+from registrar.model import Record
+from registrar.reconcile import Folder
+from registrar.vault.answers import Answer, NoSuchEndpoint
+from registrar.vault.preflight import require_v2
+from registrar.vault.records import LOCK_FOLDER, Place, record_of
+from registrar.vault.wire import Wire
+
+PAGE: Final = 500
+"""Keys in one answer: each may carry 64 values of 512 bytes."""
+
+_THREADS: Final = 8  # more do not help one Python process: reading and decoding hold its lock
+
+_Entries = Mapping[str, Record | None]
+"""The keys of one folder with their records; None for a folder, whose name ends in a slash."""
+
+
+def everything(wire: Wire, place: Place) -> Folder:
+    """Every record below the prefix; folders that are prefixes of their own are named and not entered."""
+    entries: Callable[[Wire, Place, str], _Entries | None] = _at_once
+    records: list[Record] = []
+    nested: list[str] = []
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        found = entries(wire, place, folder)
+        if found is None:
+            entries = _key_by_key
+            found = _key_by_key(wire, place, folder)
+        if folder and LOCK_FOLDER in found:
+            nested.append(folder.rstrip("/"))
+            continue
+        records += [record for record in found.values() if record]
+        waiting += [folder + name for name, record in found.items() if record is None and name != LOCK_FOLDER]
+    if not records:
+        require_v2(wire, place)  # KV v1 lists `metadata/…` as any other folder, and nothing is in it
+    return Folder(tuple(sorted(records, key=lambda record: record.path)), tuple(sorted(nested)))
+
+
+def _at_once(wire: Wire, place: Place, folder: str) -> _Entries | None:
+    """A folder with its metadata, page by page; None where this server or our policy has no detailed-metadata."""
+    found: dict[str, Record | None] = {}
+    after = ""
+    while True:
+        query: dict[str, str | int] = {"list": "true", "limit": PAGE}
+        if after:
+            query["after"] = after
+        try:
+            answer = wire.get(place.at("detailed-metadata", folder), query)
+        except (NoSuchEndpoint, AccessDenied):
+            return None
+        if answer.nothing and not after:
+            return None  # nothing is there, or not for this endpoint: `metadata` has the last word
+        keys = _keys(answer)
+        known = answer.data.get("key_info", {})
+        for key in keys:
+            found[key] = None if key.endswith("/") else record_of(folder + key, known.get(key, {}), answer.at)
+        if len(keys) < PAGE or keys[-1] == after:
+            return found
+        after = keys[-1]
+
+
+def _key_by_key(wire: Wire, place: Place, folder: str) -> _Entries:
+    keys = _keys(wire.get(place.at("metadata", folder), {"list": "true"}))
+    found: dict[str, Record | None] = {key: None for key in keys if key.endswith("/")}
+    if folder and LOCK_FOLDER in found:
+        return found  # another prefix, whose records a policy may well keep from us
+    leaves = [key for key in keys if not key.endswith("/")]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        records = pool.map(lambda key: one(wire, place.at("metadata", folder + key), folder + key), leaves)
+        return found | dict(zip(leaves, records, strict=True))
+
+
+def _keys(answer: Answer) -> list[str]:
+    # a list of nothing that comes with a warning is a 200: KV v1 warns of `limit`
+    if answer.nothing or (answer.body and answer.body.get("data") == {}):
+        return []
+    keys = answer.data.get("keys")
+    if not isinstance(keys, list):
+        raise Unsuitable("Vault's list of records has no keys", hint="check VAULT_ADDR and the mount")
+    return keys
+
+
+def one(wire: Wire, at: str, path: str) -> Record:
+    """The record `path`, whose metadata is `at`; of the kind NONE where nothing is."""
+    answer = wire.get(at)
+    return Record(path, answer.at) if answer.nothing else record_of(path, answer.data, answer.at)

@@ -1,0 +1,206 @@
+"""Vault as `reconcile` needs it: credentials, the facts about them, and the run lock.
+
+Owns what is written where. Must never write data without check-and-set, never DELETE, and never let a raw value out.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from registrar.errors import Missing, OutcomeUnknown, Rejected, ServiceError, Unsuitable, VersionMismatch
+from registrar.model import Credential, Facts, Lock, Record
+from registrar.reconcile import Folder, Stored
+from registrar.secret import Secret
+from registrar.vault import listing, preflight
+from registrar.vault.answers import MetadataVersionNeeded
+from registrar.vault.records import Place, record_of, time_of
+from registrar.vault.wire import Trace, Wire
+
+_LEASE_S: Final = 30  # of a lock whose lease nobody can read
+
+
+class Vault:
+    """The credential records below one prefix of one KV v2 mount; safe to share between threads."""
+
+    def __init__(
+        self,
+        addr: str,
+        *,
+        token: Secret,
+        mount: str = "secret",
+        prefix: str = "nexus",
+        namespace: str | None = None,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+        trace: Trace | None = None,
+        connections: int = 32,
+    ) -> None:
+        self._place = Place(mount.strip("/"), prefix.strip("/"))
+        self._wire = Wire(
+            addr,
+            token=token,
+            namespace=namespace,
+            verify=verify,
+            cert=cert,
+            proxies=proxies,
+            timeout_s=timeout_s,
+            trace=trace,
+            connections=connections,
+        )
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Raise the first thing that would stop a run over these paths: server, token, mount or policy."""
+        preflight.check(self._wire, self._place, paths)
+
+    def all(self) -> Folder:
+        """Every record from metadata alone; AccessDenied where they may not be listed."""
+        return listing.everything(self._wire, self._place)
+
+    def one(self, path: str) -> Record:
+        """One record from metadata alone; of the kind NONE where nothing is."""
+        return listing.one(self._wire, self._place.record("metadata", path), path)
+
+    def read(self, path: str, version: int = 0) -> Credential | None:
+        """The credential in that version (0: the current one), or None where there is none that can be read."""
+        return _credential(self._version(path, version))
+
+    def credential_with_record(self, path: str) -> tuple[Credential | None, Record]:
+        """The current credential and the facts about it in one read, for whoever may read this one path's data.
+
+        The record knows its current version only, and not the limits of its key.
+        """
+        answer = self._wire.get(self._place.record("data", path))
+        metadata = answer.data.get("metadata")
+        if metadata is None:
+            return None, Record(path, answer.at)
+        return _credential(answer.data.get("data")), record_of(path, metadata, answer.at)
+
+    def read_secret(self, path: str) -> dict[str, Secret]:
+        """The texts of a secret by its path with mount, of either KV version; Missing where nothing is."""
+        mount = preflight.mount_of(self._wire, path)
+        if mount.kind != "kv":
+            raise Unsuitable(f"{path} is not in a KV mount", hint="set nexus_credentials to the path of a KV secret")
+        if mount.version == "2":
+            place = Place(mount.path.rstrip("/"), "")
+            content = self._wire.get(place.record("data", path.removeprefix(mount.path))).data.get("data")
+        else:
+            content = self._wire.get(path, sealed=True).data
+        if not content:
+            raise Missing(f"there is no secret at {path}", hint="write it with `vault kv put`, or correct the path")
+        return {key: value for key, value in content.items() if isinstance(value, Secret)}
+
+    def store(self, path: str, credential: Credential | None, cas: int) -> Stored:
+        """Write a credential, or a version without content, if `cas` is the current version: else VersionMismatch."""
+        content = {"client_id": credential.client_id, "client_secret": credential.client_secret} if credential else {}
+        return self._write(self._place.record("data", path), content, cas)
+
+    def again(self, path: str, cas: int) -> Stored:
+        """Write version `cas` again as it is, as the next one: a fence or a claim."""
+        content = self._version(path, cas)
+        if content is None:
+            if self.one(path).current != cas:
+                raise VersionMismatch(f"{path} has another version than {cas} by now")
+            raise Missing(f"version {cas} of {path} cannot be read, so it cannot be written again")
+        return self._write(self._place.record("data", path), content, cas)
+
+    def settle(self, path: str, facts: Facts, metadata_version: int | None) -> None:
+        """Write the facts and nothing else of the metadata; `metadata_version` guards that where the server can."""
+        try:
+            self._write_facts(path, facts, metadata_version)
+        except MetadataVersionNeeded:
+            if metadata_version is not None:
+                raise
+        else:
+            return
+        self._write_facts(path, facts, self.one(path).metadata_version or 0)
+
+    def delete_version(self, path: str, version: int) -> None:
+        """Delete that version by its number, and see that it is deleted."""
+        self._set_deleted(path, version, deleted=True)
+
+    def undelete(self, path: str, version: int) -> None:
+        """Bring that version back, and see that it is; Rejected where it is destroyed."""
+        self._set_deleted(path, version, deleted=False)
+
+    def lock(self) -> Lock | None:
+        """The run lock as it is now, or None where there never was one.
+
+        A deleted one still has its version, which the next write has to name.
+        """
+        data = self._wire.get(self._place.lock).data
+        if "metadata" not in data:
+            return None
+        content = data.get("data") or {}
+        texts = {key: value.reveal() for key, value in content.items() if isinstance(value, Secret)}
+        return Lock(
+            version=data["metadata"]["version"],
+            domain=texts.get("domain", ""),
+            run=texts.get("run", ""),
+            holder=texts.get("holder", ""),
+            lease_s=_lease(texts.get("lease", content.get("lease"))),
+        )
+
+    def write_lock(self, lock: Lock) -> Lock:
+        """Write the lock if `lock.version` is still the current one; the answer has the new version."""
+        texts = {"domain": lock.domain, "run": lock.run, "holder": lock.holder, "lease": str(lock.lease_s)}
+        content = {key: text for key, text in texts.items() if text}
+        return replace(lock, version=self._write(self._place.lock, content, lock.version).version)
+
+    def _version(self, path: str, version: int) -> Mapping[str, Any] | None:
+        """The content of a version with its texts wrapped; None where it is deleted, destroyed, gone or never was."""
+        query = {"version": version} if version else {}
+        content: Mapping[str, Any] | None = self._wire.get(self._place.record("data", path), query).data.get("data")
+        return content
+
+    def _write(self, at: str, content: Mapping[str, Any], cas: int) -> Stored:
+        # Vault takes a null for no guard at all, so what is no number may not get there
+        made = self._wire.post(at, {"data": content, "options": {"cas": operator.index(cas)}}).data
+        try:
+            return Stored(int(made["version"]), time_of(made["created_time"]))
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise OutcomeUnknown(f"Vault's answer to a write of {at} does not name the version it made")
+
+    def _write_facts(self, path: str, facts: Facts, metadata_version: int | None) -> None:
+        # alone: whatever else were sent, as hvac does with delete_version_after, would replace the operator's choice
+        body: dict[str, Any] = {"custom_metadata": facts.metadata()}
+        if metadata_version is not None:
+            body["metadata_cas"] = metadata_version
+        self._wire.post(self._place.record("metadata", path), body)
+
+    def _set_deleted(self, path: str, version: int, *, deleted: bool) -> None:
+        verb = "delete" if deleted else "undelete"
+        self._wire.post(self._place.record(verb, path), {"versions": [version]})
+        try:
+            record = self.one(path)  # Vault answers 204 whatever is there
+        except ServiceError as error:
+            unseen = error.message
+        else:
+            if record.version(version) is None:
+                raise Missing(f"{path} has no version {version} to {verb}")
+            if record.deleted(version) is not deleted:
+                raise Rejected(f"Vault did not {verb} version {version} of {path}")
+            return
+        raise OutcomeUnknown(f"Vault was told to {verb} version {version} of {path}, and cannot be asked: {unseen}")
+
+
+def _credential(content: Mapping[str, Any] | None) -> Credential | None:
+    client_id, client_secret = ((content or {}).get(key) for key in ("client_id", "client_secret"))
+    if isinstance(client_id, Secret) and isinstance(client_secret, Secret) and client_id and client_secret:
+        return Credential(client_id.reveal(), client_secret)
+    return None
+
+
+def _lease(value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return _LEASE_S
