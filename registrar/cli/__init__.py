@@ -1,0 +1,120 @@
+"""The command line: parse, connect, call, print, exit. One catch in `main`, one place that knows the exit codes' edges.
+
+Owns stdout, stderr and the exit code. Decides nothing; a command's module is imported when that command is called, so
+that `registrar --help` and `--version` import click alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from registrar import __version__
+from registrar.errors import RegistrarError, UsageError
+
+# name: (module, what it does); the module has a click command of the same name
+_COMMANDS: Final = {
+    "validate": ("registrar.cli.manifests", "Check manifests, offline."),
+    "plan": ("registrar.cli.changes", "Show what apply would do; changes nothing."),
+    "apply": ("registrar.cli.changes", "Register and update what the manifests declare."),
+    "status": ("registrar.cli.views", "Manifest, Nexus and Vault side by side."),
+    "show": ("registrar.cli.views", "One application: all three sides and its history."),
+    "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
+    "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
+    "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback."),
+    "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest."),
+}
+
+
+class _Commands(click.Group):
+    """The commands by name, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(_COMMANDS[name][0]), name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS:
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean 'registrar {near[0]}'?" if near else "registrar --help"
+            raise UsageError(f"no such command: {args[0]}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="registrar", message="%(prog)s %(version)s")
+@click.pass_context
+def registrar(ctx: click.Context, /, **flags: Any) -> None:
+    """Registers OAuth applications in DeepLynx Nexus from YAML manifests and keeps their credentials in Vault."""
+    ctx.obj = {name: value for name, value in flags.items() if value is not None}
+
+
+def connection_options(command: click.Command) -> click.Command:
+    """Give a command the flags that say where Nexus and Vault are; on the command they beat those before it."""
+    texts = {
+        "target": "Target in registrar.yaml.",
+        "config": "Use this registrar.yaml instead of the one found upward from here.",
+        "nexus-url": "Where Nexus is.",
+        "frontend-url": "Where users sign in to Nexus; default: the origin of --nexus-url.",
+        "vault-addr": "Where Vault is.",
+        "vault-mount": "Mount of the key-value store (version 2).",
+        "vault-prefix": "Folder of the records below the mount.",
+    }
+    short = {"target": ["-t"]}
+    for name, told in texts.items():
+        metavar = {"config": "FILE", "target": "NAME"}.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
+        command.params.append(click.Option([*short.get(name, []), f"--{name}"], help=told, metavar=metavar))
+    command.params += [
+        click.Option(["--sandbox"], is_flag=True, default=None, help="Use embedded stand-ins of Nexus and Vault."),
+        click.Option(
+            ["--timeout"], type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each request."
+        ),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, default=None, help="Tell every request: method, path, status, time."
+        ),
+        click.Option(["--no-color"], is_flag=True, default=None, help="No colour, as with NO_COLOR."),
+    ]
+    return command
+
+
+connection_options(registrar)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    from registrar.cli.output import fail
+
+    try:
+        result = registrar.main(
+            args=list(arguments) if arguments is not None else None, prog_name="registrar", standalone_mode=False
+        )
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        return fail(RegistrarError("stopped: nothing was changed"), code=130)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "registrar"
+        return fail(UsageError(error.format_message(), hint=f"{command} --help"))
+    except RegistrarError as error:
+        return fail(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left; Python would complain once more at exit
+        return 1
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,215 @@
+"""From flags to opened services: the target, both clients, and what a command asks of them together."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from registrar import config, manifest, reconcile, render
+from registrar.cli.output import say
+from registrar.config import Need, NexusLogin, Settings, VaultLogin
+from registrar.errors import ManifestsInvalid, Missing, Unsuitable, UsageError
+from registrar.model import Application, Target
+from registrar.nexus import Nexus
+from registrar.oauth import QuietProof
+from registrar.plan import World
+from registrar.secret import Secret
+from registrar.vault import Vault
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Opened services of one target; `nexus` and `proof` are None where a command does without them."""
+
+    settings: Settings
+    records: Vault
+    nexus: Nexus | None
+    proof: QuietProof | None
+    colour: bool
+    verbose: bool
+
+    @property
+    def target(self) -> Target:
+        return self.settings.target
+
+    @property
+    def services(self) -> reconcile.Services:
+        """Both services, for a command that changes something."""
+        if self.nexus is None or self.proof is None:
+            raise UsageError("this command needs Nexus")
+        return reconcile.Services(self.nexus, self.records, self.proof)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lock, for whoever waits for it."""
+        return f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+
+    def domain(self) -> str:
+        """The domain that the records remember of a lock that was lost."""
+        facts = (record.facts for record in self.records.all().records)
+        return next((found.domain for found in facts if found and found.domain), "")
+
+    def observe(self, paths: tuple[str, ...], *, optional: bool = False) -> World:
+        """What there is, for the applications of these manifests; `optional` does without any."""
+        wanted = desired(self.settings, paths, optional=optional)
+        return reconcile.observe(self.target, wanted, self.nexus, self.records)
+
+
+def desired(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> tuple[Application, ...]:
+    """The applications that the manifests declare for the target; ManifestsInvalid with every finding told."""
+    if not paths and settings.manifests is None and optional:
+        return ()
+    loaded = manifest.load(
+        manifest_paths(settings, paths), settings.target, stdin=_stdin(paths), targets=settings.known_targets
+    )
+    if loaded.errors:
+        say(render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files)))
+        raise ManifestsInvalid("the manifests are not valid, so nothing was changed", hint="registrar validate")
+    return loaded.applications
+
+
+def manifest_paths(settings: Settings, paths: tuple[str, ...]) -> list[Path]:
+    """The manifests named, else those of registrar.yaml."""
+    if paths:
+        return [Path(path) for path in paths]
+    if settings.manifests is None:
+        raise UsageError("no manifests were named, and no registrar.yaml names any", hint="name a file or a folder")
+    return [settings.manifests]
+
+
+def _stdin(paths: tuple[str, ...]) -> bytes:
+    return sys.stdin.buffer.read() if "-" in paths else b""
+
+
+@contextlib.contextmanager
+def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True) -> Iterator[Connection]:
+    """The services of the chosen target, or of the embedded sandbox; nothing is sent before something is asked."""
+    given = {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
+    environ = config.environment()
+    with contextlib.ExitStack() as stack:
+        if given.get("sandbox"):
+            settings = _sandbox(given, environ, stack)
+        else:
+            settings = config.load(_flags(given), environ, Path.cwd(), need=Need.BOTH if nexus else Need.VAULT)
+        verbose = bool(given.get("verbose"))
+        records = stack.enter_context(contextlib.closing(_vault(settings, verbose)))
+        client = stack.enter_context(contextlib.closing(_nexus(settings, records, verbose))) if nexus else None
+        proof = stack.enter_context(contextlib.closing(_proof(settings, verbose))) if nexus else None
+        colour = config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
+        yield Connection(settings, records, client, proof, colour, verbose)
+
+
+def offline(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Settings, bool]:
+    """The settings for a command that asks no service, and whether stdout may have colour."""
+    given = {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
+    environ = config.environment()
+    if given.get("sandbox"):
+        given.setdefault("target", config.SANDBOX)
+    settings = config.load(_flags(given), environ, Path.cwd(), need=Need.NOTHING)
+    return settings, config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
+
+
+def _flags(given: Mapping[str, Any]) -> config.Flags:
+    names = config.Flags.__dataclass_fields__
+    return config.Flags(**{name: value for name, value in given.items() if name in names})
+
+
+def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contextlib.ExitStack) -> Settings:
+    """The stand-ins in this process; records remember the addresses that their state had first."""
+    try:
+        from registrar import sandbox
+    except ImportError:
+        message = "the sandbox is not installed"
+        raise UsageError(message, hint="pip install 'nexus-registrar[sandbox]'") from None
+    running = sandbox.start(config.state_dir(environ) / "sandbox.sqlite3")
+    stack.callback(running.close)
+    declared = config.load(_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
+    nexus_home, vault_home = running.home
+    target = replace(
+        declared.target, name=declared.target.name, nexus_url=nexus_home, frontend_url=nexus_home, vault_addr=vault_home
+    )
+    return replace(
+        declared,
+        target=target,
+        nexus=NexusLogin(
+            running.nexus_url,
+            api_key=Secret(running.sysadmin.api_key),
+            api_secret=Secret(running.sysadmin.api_secret),
+        ),
+        vault=VaultLogin(running.vault_addr, token=Secret(running.vault_token)),
+    )
+
+
+def _vault(settings: Settings, verbose: bool) -> Vault:
+    login, target = settings.vault, settings.target
+    if login.token is None:
+        raise UsageError("there is no Vault token", hint="vault login, or set VAULT_TOKEN")
+    cert = (login.client_cert, login.client_key) if login.client_cert and login.client_key else None
+    return Vault(
+        login.addr,
+        token=login.token,
+        mount=target.vault_mount,
+        prefix=target.vault_prefix,
+        namespace=login.namespace,
+        verify=login.cacert or login.capath or not login.skip_verify,
+        cert=cert,
+        timeout_s=login.timeout_s,
+        trace=_trace if verbose else None,
+    )
+
+
+def _nexus(settings: Settings, records: Vault, verbose: bool) -> Nexus:
+    login = settings.nexus
+    api_key, api_secret = login.api_key, login.api_secret
+    if login.token is None and api_key is None and login.nexus_credentials:
+        api_key, api_secret = _kept_key(records, login.nexus_credentials)
+    if login.token is None and api_key is None:
+        raise UsageError("there is no Nexus key", hint="set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN")
+    return Nexus(
+        login.url,
+        token=login.token,
+        api_key=api_key,
+        api_secret=api_secret,
+        timeout_s=login.timeout_s,
+        verify=_verify(login),
+        trace=_trace if verbose else None,
+    )
+
+
+def _kept_key(records: Vault, path: str) -> tuple[Secret, Secret]:
+    """The key that registrar.yaml says is kept in Vault."""
+    kept = records.read_secret(path)
+    try:
+        return kept["api_key"], kept["api_secret"]
+    except KeyError as missing:
+        name = str(missing.args[0])
+    raise Missing(f"{path} has no {name}", hint=f"vault kv patch {path} {name}=-")
+
+
+def _proof(settings: Settings, verbose: bool) -> QuietProof:
+    login = settings.nexus
+    return QuietProof(login.url, timeout_s=login.timeout_s, verify=_verify(login), trace=_trace if verbose else None)
+
+
+def _verify(login: NexusLogin) -> ssl.SSLContext | bool:
+    if not login.cacert:
+        return True
+    try:
+        return ssl.create_default_context(cafile=login.cacert)
+    except (OSError, ssl.SSLError):
+        pass
+    raise Unsuitable(f"NEXUS_CACERT: {login.cacert} holds no certificate", hint="name a file in PEM format")
+
+
+def _trace(method: str, path: str, status: int | None, took_ms: float) -> None:
+    say(f"{method} {path} {status or 'no answer'} {took_ms:.0f} ms")

@@ -1,0 +1,75 @@
+"""creds: fetch what an application signs its users in with."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registrar.cli import connection_options
+from registrar.cli.output import Format, data, document, output_option, say
+
+if TYPE_CHECKING:
+    from registrar.cli.connection import Connection
+    from registrar.model import Credential
+
+
+@click.group()
+def creds() -> None:
+    """Fetch the credential of an application."""
+
+
+@output_option
+@connection_options
+@creds.command()
+@click.argument("name")
+@click.option("--field", type=click.Choice(["client_id", "client_secret"]), help="This value alone.")
+@click.option("--reveal", is_flag=True, help="Show the secret on a terminal.")
+@click.pass_context
+def get(ctx: click.Context, /, name: str, field: str | None, reveal: bool, output: Format, **flags: Any) -> int:
+    """Print a credential; on a terminal the secret is masked unless --reveal."""
+    from registrar import render
+    from registrar.cli.connection import connected
+
+    with connected(ctx, flags, nexus=False) as connection:
+        path, credential = _fetch(connection, name)
+        location = connection.target.location(path)
+    masked = sys.stdout.isatty() and not reveal and field != "client_id"
+    secret = str(credential.client_secret) if masked else credential.client_secret.reveal()
+    values = {"client_id": credential.client_id, "client_secret": secret}
+    if field:
+        data(values[field])
+    elif output is Format.JSON:
+        document(render.machine("credential", {"path": path, "location": location, **values}))
+    else:
+        data("\n".join(render.table(list(values.items()))))
+    if masked:
+        say(f"Masked; to see it: registrar creds get {path} --reveal")
+    return 0
+
+
+def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
+    """By path first, which needs no permission to list; else by name."""
+    from registrar import plan as planning
+    from registrar.errors import AccessDenied, Missing
+    from registrar.lint import PATH
+    from registrar.reconcile import observe
+
+    refused: AccessDenied | None = None
+    if PATH.fullmatch(name):
+        try:
+            if credential := connection.records.read(name):
+                return name, credential
+        except AccessDenied as error:
+            refused = error
+    try:
+        world = observe(connection.target, (), None, connection.records)
+    except AccessDenied as error:
+        raise refused or error from None
+    (path, *others) = sorted(planning.select(world, (name,)))
+    if others:
+        raise Missing(f"{name!r} is the name of several: {', '.join([path, *others])}", hint="give the path")
+    if credential := connection.records.read(path):
+        return path, credential
+    raise Missing(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")

@@ -1,0 +1,106 @@
+"""stdout for data, stderr for talk: the only place that prints."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import threading
+from typing import Any, TypeVar
+
+import click
+
+from registrar.errors import RegistrarError
+
+Command = TypeVar("Command", bound=click.Command)
+
+
+class Format(enum.StrEnum):
+    """What stdout is to be read by."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def data(text: str) -> None:
+    """To stdout, where a program may read it."""
+    click.echo(text)
+
+
+def say(text: str) -> None:
+    """To stderr, for people."""
+    click.echo(text, err=True)
+
+
+def fail(error: RegistrarError, *, code: int | None = None) -> int:
+    """Say what happened, to which application and what to type next; the exit code it leads to."""
+    from registrar.render import error_json, error_text
+
+    code = error.exit_code if code is None else code
+    say(error_text(error))
+    context = _Asked.format
+    if context is Format.JSON and not _Asked.answered:
+        data(error_json(error, code))
+    return code
+
+
+class _Asked:
+    """What the command line asked of stdout; a failure has to answer in the same format."""
+
+    format = Format.TEXT
+    answered = False
+
+
+def document(text: str) -> None:
+    """The one JSON document of a command."""
+    _Asked.answered = True
+    data(text)
+
+
+def output_option(command: Command) -> Command:
+    """`--output text|json`: the format never changes the exit code."""
+
+    def chosen(ctx: click.Context, option: click.Parameter, value: str) -> Format:  # noqa: ARG001 (click's signature)
+        _Asked.format, _Asked.answered = Format(value), False
+        return _Asked.format
+
+    option = click.Option(
+        ["-o", "--output", "output"],
+        type=click.Choice([str(name) for name in Format]),
+        default="text",
+        show_default=True,
+        callback=chosen,
+        help="What to print on stdout.",
+    )
+    command.params.append(option)
+    return command
+
+
+class Progress:
+    """What a run is doing, on stderr: a line for what people want to know, and on a terminal a line that counts."""
+
+    def __init__(self, total: int, *, verbose: bool = False) -> None:
+        self._total = total
+        self._verbose = verbose
+        self._ended = 0
+        self._live = sys.stderr.isatty()
+        self._writing = threading.Lock()
+
+    def __call__(self, event: Any) -> None:
+        from registrar.render import ended, event_text, loud
+
+        with self._writing:
+            self._ended += ended(event)
+            if loud(event) or self._verbose:
+                self._clear()
+                say(event_text(event))
+            if self._live:
+                click.echo(f"\r\x1b[K{self._ended}/{self._total}  {event_text(event)[:60]}", nl=False, err=True)
+
+    def close(self) -> None:
+        """Leave the terminal's line as it was found."""
+        with self._writing:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._live:
+            click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,60 @@
+"""sandbox: the stand-ins in the foreground, for a browser, a second terminal, `vault` or curl."""
+
+from __future__ import annotations
+
+import click
+
+from registrar.cli.output import data, say
+
+_STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
+
+
+@click.command()
+@click.option(
+    "--nexus", "stage", type=click.Choice(_STAGES), default="v2", show_default=True, help="Generation of the server."
+)
+@click.option(
+    "--nexus-port", type=click.IntRange(0, 65535), metavar="PORT", help="0: any free one. Default: as before."
+)
+@click.option(
+    "--vault-port", type=click.IntRange(0, 65535), metavar="PORT", help="0: any free one. Default: as before."
+)
+@click.option("--state", metavar="FILE", help="SQLite file, or :memory:. Default: the one that --sandbox uses.")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Added to every answer.")
+def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: str | None, latency: float) -> int:
+    """Serve Nexus and Vault stand-ins on loopback until Ctrl-C.
+
+    The first line on stdout is JSON with all addresses and keys.
+    """
+    import signal
+    import threading
+
+    from registrar import config
+    from registrar.errors import UsageError
+
+    try:
+        from registrar.sandbox import start
+    except ImportError:
+        raise UsageError("the sandbox is not installed", hint="pip install 'nexus-registrar[sandbox]'") from None
+    path = state or str(config.state_dir(config.environment()) / "sandbox.sqlite3")
+    try:
+        running = start(path, stage=stage, nexus_port=nexus_port, vault_port=vault_port, latency_s=latency / 1000)
+    except OSError as error:
+        told = f"the sandbox cannot start: {error.strerror or error}"
+        raise UsageError(told, hint="registrar sandbox --nexus-port 0 --vault-port 0") from None
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    data(running.ready())
+    say(f"Nexus and Vault stand-ins; state in {path}. Ctrl-C ends them. In another terminal:\n")
+    for name, value in (
+        ("NEXUS_URL", running.nexus_url),
+        ("NEXUS_API_KEY", running.sysadmin.api_key),
+        ("NEXUS_API_SECRET", running.sysadmin.api_secret),
+        ("VAULT_ADDR", running.vault_addr),
+        ("VAULT_TOKEN", running.vault_token),
+    ):
+        say(f"export {name}={value}")
+    over.wait()
+    running.close()
+    return 0

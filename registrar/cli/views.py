@@ -1,0 +1,75 @@
+"""status and show: what there is, changing nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from registrar.cli import connection_options
+from registrar.cli.output import Format, data, document, output_option
+
+_manifests = click.option(
+    "--manifests",
+    "paths",
+    multiple=True,
+    type=click.Path(),
+    help="Compare with these; default: as registrar.yaml says.",
+)
+
+
+@output_option
+@connection_options
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_manifests
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is not in sync.")
+@click.pass_context
+def status(
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    paths: tuple[str, ...],
+    detailed_exitcode: bool,
+    output: Format,
+    **flags: Any,
+) -> int:
+    """Manifest, Nexus and Vault side by side."""
+    from registrar import plan as planning
+    from registrar import render
+    from registrar.cli.connection import connected
+    from registrar.status import survey
+
+    with connected(ctx, flags) as connection:
+        world = connection.observe(paths, optional=True)
+        found = survey(world, planning.plan(world, planning.Options(only=names)), names)
+    if output is Format.JSON:
+        document(render.status_json(found, connection.target))
+    else:
+        data(render.status_text(found, connection.target, colour=connection.colour))
+    return 2 if detailed_exitcode and not found.in_sync else 0
+
+
+@output_option
+@connection_options
+@click.command()
+@click.argument("name")
+@_manifests
+@click.pass_context
+def show(ctx: click.Context, /, name: str, paths: tuple[str, ...], output: Format, **flags: Any) -> int:
+    """One application: all three sides and its history."""
+    from registrar import plan as planning
+    from registrar import render
+    from registrar.cli.connection import connected
+    from registrar.status import survey
+
+    with connected(ctx, flags) as connection:
+        world = connection.observe(paths, optional=True)
+        todo = planning.plan(world, planning.Options(only=(name,)))
+        for row in survey(world, todo, (name,)).rows:
+            steps = [step for step in todo.steps if step.path == row.path]
+            if output is Format.JSON:
+                document(render.show_json(world, row, steps))
+            else:
+                data(render.show_text(world, row, steps))
+    return 0

@@ -1,0 +1,373 @@
+"""Words for people and documents for machines: findings, plans, events, reports and status, each as one str.
+
+Owns wording, layout and colour. Must never print, decide, or let a control character of somebody's text through to a
+terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from registrar.errors import RegistrarError
+from registrar.lint import Finding
+from registrar.model import FIELDS, Record, Registered, Target
+from registrar.plan import Blocked, Create, Keep, Plan, Recover, Step, Update, World, document, formers
+from registrar.reconcile import Event, Outcome, Report
+from registrar.reconcile import Status as Ended
+from registrar.status import Row, Status
+
+SCHEMA_VERSION: Final = 1
+
+_GLYPHS: Final = {
+    "keep": ("=", ""), "create": ("+", "32"), "update": ("~", "33"), "rotate": ("%", "33"), "back": ("<", "33"),
+    "adopt": ("+", "32"), "retire": ("-", "31"), "restore": ("^", "32"), "expire": ("x", "31"), "recover": ("&", "33"),
+    "blocked": ("!", "31"),
+}  # fmt: skip
+_STATE_COLOURS: Final = {"in sync": "32", "blocked": "31", "undeclared": "2", "interrupted": "31"}
+_STATUS_COLOURS: Final = {Ended.DONE: "32", Ended.FAILED: "31", Ended.BLOCKED: "31", Ended.SKIPPED: "33"}
+
+
+def visible(text: str) -> str:
+    """The text with every character that is not printable spelt out, so that no name can steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def error_text(error: RegistrarError) -> str:
+    """What happened, and below it what to type next."""
+    lines = [f"registrar: {visible(error.message)}"]
+    return "\n".join([*lines, f"  → {visible(error.hint)}"] if error.hint else lines)
+
+
+def error_json(error: RegistrarError, code: int) -> str:
+    told = {"message": error.message, "hint": error.hint, "application": error.application, "exit_code": code}
+    return machine("error", {"error": {"type": type(error).__name__, **told}})
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
+
+
+def machine(kind: str, content: dict[str, Any]) -> str:
+    """One JSON document, its schema version first."""
+    return json.dumps(
+        {"schema_version": SCHEMA_VERSION, "kind": kind, **content}, indent=2, ensure_ascii=False, default=str
+    )
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Rows with their columns aligned; the last column is as long as it wants."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [(indent + line).rstrip() for line in lines]
+
+
+# ── findings ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def findings_text(findings: Sequence[Finding], applications: int, files: int, *, colour: bool = False) -> str:
+    """One finding a line as compilers write them, its way out below it, and a line that counts."""
+    lines: list[str] = []
+    for finding in findings:
+        level = _paint(str(finding.level), "31" if finding.level == "error" else "33", colour)
+        place = f"{visible(finding.file)}:{finding.line}:{finding.column}"
+        lines.append(f"{place}: {level} {finding.rule}: {visible(finding.message)}")
+        if finding.hint:
+            lines.append(f"    → {visible(finding.hint)}")
+    counts = [f"{_number(applications, 'application')} in {_number(files, 'file')}"]
+    tally = Counter(str(finding.level) for finding in findings)
+    counts += [_number(tally[level], level) for level in ("error", "warning") if tally[level]]
+    return "\n".join([*lines, ", ".join(counts) + ("" if findings else ": valid")])
+
+
+def findings_json(findings: Sequence[Finding], applications: int, files: Sequence[str]) -> str:
+    return machine(
+        "findings", {"files": list(files), "applications": applications, "findings": [asdict(f) for f in findings]}
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+# ── plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan_text(plan: Plan, *, colour: bool = False) -> str:
+    """Every step that is not Keep, field changes before and after, the way out of what is blocked, and the digest."""
+    lines = [_heading(plan.target, plan.with_nexus), ""]
+    shown = [step for step in plan.steps if not isinstance(step, Keep) or step.note]
+    width = max((len(visible(step.name)) for step in shown), default=0)
+    for step in shown:
+        lines += _step_lines(step, width, colour)
+    if shown:
+        lines.append("")
+    lines.append(_summary(plan))
+    if plan.pending and plan.with_nexus:
+        lines.append(f"Digest: {plan.digest}")
+    return "\n".join(lines)
+
+
+def _heading(target: Target, with_nexus: bool) -> str:
+    nexus = target.nexus_url if with_nexus else "not asked: manifests are compared with the facts in Vault alone"
+    where = f"{target.vault_addr} {target.location('')}"
+    return f"Target {target.name}{' (production)' if target.production else ''}\n  Nexus {nexus}\n  Vault {where}"
+
+
+def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
+    glyph, code = _GLYPHS[step.operation]
+    operation = _paint(f"{glyph} {step.operation:8}", code, colour)
+    breaks = _paint("  breaks clients", "31", colour) if step.breaks_clients else ""
+    lines = [f"{operation} {visible(step.name).ljust(width)}  {visible(step.path)}{breaks}".rstrip()]
+    details: list[str] = [] if step.reason == "new" else [visible(step.reason)]
+    if isinstance(step, Keep):
+        details.append(visible(step.note))
+    elif isinstance(step, Create):
+        details += table(
+            [(name, visible(value)) for name, value in step.application.declared().items() if name != "name"]
+        )
+    elif isinstance(step, Update):
+        details += _change_lines(step)
+    elif isinstance(step, Recover):
+        details += [f"half-made: id {m.id}, client id {visible(m.client_id)}" for m in step.marked]
+        details += [f"then {step.then}"] if step.then else []
+    elif isinstance(step, Blocked):
+        details.append(f"→ {visible(step.hint)}")
+    return lines + ["           " + detail for detail in details if detail]
+
+
+def _change_lines(step: Update) -> list[str]:
+    rows = [
+        (change.field, f"{_quoted(change.before)} → {_quoted(change.after)}")
+        for edit in step.edits[:1]
+        for change in edit.changes
+    ]
+    lines = table(rows)
+    if len(step.edits) > 1:
+        lines.append(f"also in the registration that is retiring: {step.edits[1].client_id}")
+    if not step.edits:
+        lines += table(
+            [(f"{change.field} (fact)", f"{_quoted(change.before)} → {_quoted(change.after)}") for change in step.facts]
+        )
+    return lines + [visible(note) for note in step.notes]
+
+
+def _quoted(value: str) -> str:
+    return f'"{visible(value)}"'
+
+
+def _summary(plan: Plan) -> str:
+    counts = plan.counts
+    kept = counts.pop("keep", 0)
+    if not counts:
+        nothing = f"Nothing to do: {_number(kept, 'application')} in sync"
+        return nothing + (f", {plan.left_alone} undeclared left alone." if plan.left_alone else ".")
+    parts = [f"{count} blocked" if name == "blocked" else f"{count} to {name}" for name, count in counts.items()]
+    parts += [f"{kept} in sync"] if kept else []
+    parts += [f"{plan.left_alone} undeclared left alone"] if plan.left_alone else []
+    return "Plan: " + ", ".join(parts) + "."
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON has it; a plan without Nexus has no digest, since nobody could apply it."""
+    return {
+        "target": asdict(plan.target),
+        "with_nexus": plan.with_nexus,
+        "digest": plan.digest if plan.with_nexus else None,
+        "counts": plan.counts,
+        "managed": plan.managed,
+        "left_alone": plan.left_alone,
+        "steps": [document(step) for step in plan.steps],
+    }
+
+
+def plan_json(plan: Plan) -> str:
+    return machine("plan", plan_document(plan))
+
+
+# ── apply ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_ENDS: Final = frozenset({"done", "failed", "blocked", "not carried out"})
+_LOUD: Final = _ENDS | {"in doubt", "removed", "fenced"}
+
+
+def ended(event: Event) -> bool:
+    """Whether with this event a step is over."""
+    return event.stage in _ENDS
+
+
+def loud(event: Event) -> bool:
+    """Whether an event is worth a line of its own; the others are the ordinary course of a step."""
+    return event.stage in _LOUD
+
+
+def event_text(event: Event) -> str:
+    detail = f": {visible(event.detail)}" if event.detail else ""
+    return f"{visible(event.name)}: {event.stage}{detail}"
+
+
+def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
+    """What was done, where each credential is, and everything that was not done with the command that goes on."""
+    lines: list[str] = []
+    for outcome in report.outcomes:
+        if outcome.status is Ended.KEPT:
+            continue
+        status = _paint(f"{outcome.status:8}", _STATUS_COLOURS.get(outcome.status, ""), colour)
+        step = outcome.step
+        lines.append(f"{status} {step.operation:8} {visible(step.name)}: {_told(outcome, target)}")
+        if hint := _way_on(outcome):
+            lines.append(f"           → {visible(hint)}")
+    counts = [(status, len(report.of(status))) for status in Ended]
+    total = ", ".join(f"{count} {status}" for status, count in counts if count and status is not Ended.KEPT)
+    return "\n".join(
+        [*lines, "", (total or "nothing was to be done") + ("; interrupted" if report.interrupted else "")]
+    )
+
+
+def _told(outcome: Outcome, target: Target) -> str:
+    if outcome.status is Ended.DONE and isinstance(outcome.step, Create):
+        return f"its credential is at {target.location(outcome.step.path)}"
+    if outcome.error and outcome.status is Ended.SKIPPED:
+        return f"{outcome.detail} ({visible(outcome.error.message)})"
+    return visible(outcome.detail) or str(outcome.status)
+
+
+def _way_on(outcome: Outcome) -> str:
+    if outcome.error:
+        return outcome.error.hint
+    return outcome.step.hint if isinstance(outcome.step, Blocked) else ""
+
+
+def report_json(report: Report, plan: Plan) -> str:
+    outcomes = [
+        {
+            "path": outcome.step.path,
+            "name": outcome.step.name,
+            "operation": outcome.step.operation,
+            "status": str(outcome.status),
+            "detail": outcome.detail,
+            "location": plan.target.location(outcome.step.path),
+            "hint": _way_on(outcome),
+            "custody": outcome.custody,
+        }
+        for outcome in report.outcomes
+    ]
+    counts = {str(status): len(report.of(status)) for status in Ended}
+    return machine(
+        "report",
+        {
+            "plan": plan_document(plan),
+            "outcomes": outcomes,
+            "counts": counts,
+            "interrupted": report.interrupted,
+            "exit_code": report.exit_code,
+        },
+    )
+
+
+# ── status and show ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
+    """The three-way table, what needs attention first."""
+    rows = sorted(
+        status.rows, key=lambda row: (row.state in ("in sync", "undeclared"), row.state == "undeclared", row.path)
+    )
+    cells = [("STATE", "NAME", "PATH", "MANIFEST", "NEXUS", "VAULT", "REGISTERED")] + [_row_cells(row) for row in rows]
+    lines = table(cells)
+    if colour:
+        lines[1:] = [
+            _paint(line, _STATE_COLOURS.get(row.state, "33"), colour) for line, row in zip(lines[1:], rows, strict=True)
+        ]
+    for row in rows:
+        if row.hint:
+            lines.append(f"{visible(row.path)}: {visible(row.reason)}\n    → {visible(row.hint)}")
+    also = [
+        (status.other_records, "records of other sets or hands"),
+        (status.unexplained, "living applications in Nexus that no record explains"),
+        (status.unexplained_archived, "archived ones"),
+    ]
+    if told := ", ".join(f"{count} {what}" for count, what in also if count):
+        lines += ["", f"Also there: {told}."]
+    return "\n".join([_heading(target, True), "", *(lines if status.rows else ["No applications yet.", *lines[1:]])])
+
+
+def _row_cells(row: Row) -> tuple[str, ...]:
+    day = row.registered_at.date().isoformat() if row.registered_at else "-"
+    vault = f"{row.vault} (v{row.version})" if row.version else row.vault
+    return (row.state, visible(row.name), visible(row.path), row.manifest, row.nexus, vault, day)
+
+
+def status_json(status: Status, target: Target) -> str:
+    return machine("status", {"target": asdict(target), **asdict(status)})
+
+
+def show_text(world: World, row: Row, steps: Iterable[Step]) -> str:
+    """One application, all three sides field by field, a difference marked, its history, and what would be done."""
+    record, application = world.by_path.get(row.path), world.wanted.get(row.path)
+    facts = record.facts if record else None
+    registered = world.by_client.get(facts.client_id) if facts else None
+    in_vault = (
+        dict(zip(FIELDS, (facts.name, facts.redirect_uri, facts.base_url, facts.owner, "-"), strict=True))
+        if facts
+        else {}
+    )
+    lines = [f"{visible(row.name)}  ({row.state})", f"  {world.target.location(row.path)}", ""]
+    sides: list[tuple[str, ...]] = [("", "MANIFEST", "NEXUS", "VAULT")]
+    for name in FIELDS:
+        wanted = getattr(application, name) if application else None
+        there = getattr(registered, name) if registered else None
+        differs = wanted is not None and there is not None and wanted != there
+        texts = ("-" if value is None else visible(str(value)) for value in (wanted, there, in_vault.get(name)))
+        sides.append((f"{'≠' if differs else ' '} {name}", *texts))
+    lines += table(sides, "  ")
+    lines += ["", *_history(record, registered)]
+    for step in steps:
+        lines += ["", *_step_lines(step, len(step.name), colour=False)]
+    archived = sum(
+        1
+        for r in world.registered or ()
+        if r.archived and r.client_id not in {x.facts.client_id for x in world.records if x.facts}
+    )
+    lines += ["", f"{archived} archived applications in Nexus are explained by no record."] if archived else []
+    return "\n".join(lines)
+
+
+def _history(record: Record | None, registered: Registered | None) -> list[str]:
+    if record is None:
+        return ["  Nothing in Vault."]
+    facts = record.facts
+    rows = [("  kind", str(record.kind)), ("  version", str(record.current))]
+    if facts:
+        times = (("registered", facts.registered_at), ("rotated", facts.rotated_at), ("proven", facts.proven_at))
+        rows += [("  client id", facts.client_id or "-"), ("  set", facts.set or "-"), ("  server", facts.nexus or "-")]
+        rows += [(f"  {word}", f"{moment:%Y-%m-%d %H:%M:%S} UTC") for word, moment in times if moment]
+        rows += [
+            ("  retiring", f"{former.client_id} until {former.until:%Y-%m-%d %H:%M} UTC") for former in formers(facts)
+        ]
+        rows += [("  protected", "yes")] if facts.protected else []
+    rows += [("  id in Nexus", str(registered.id))] if registered else []
+    for version in reversed(record.versions):
+        gone = "destroyed" if version.destroyed else "deleted" if record.deleted(version.number) else "readable"
+        rows.append((f"  v{version.number}", f"{version.created_at:%Y-%m-%d %H:%M:%S} UTC  {gone}"))
+    return table(rows)
+
+
+def show_json(world: World, row: Row, steps: Iterable[Step]) -> str:
+    record, application = world.by_path.get(row.path), world.wanted.get(row.path)
+    registered = world.by_client.get(row.client_id)
+    return machine(
+        "application",
+        {
+            "status": asdict(row),
+            "manifest": asdict(application) if application else None,
+            "nexus": asdict(registered) if registered else None,
+            "vault": asdict(record) | {"kind": str(record.kind)} if record else None,
+            "steps": [document(step) for step in steps],
+        },
+    )
