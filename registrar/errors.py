@@ -4,7 +4,7 @@
     ├── UsageError             64   flags, names or configuration that cannot be meant
     ├── ManifestsInvalid        4   manifests with findings
     ├── ServiceError            3   Nexus or Vault; before the first effect nothing has changed
-    │   ├── Unreachable             nothing was sent: no connection, no TLS
+    │   ├── Unreachable             no connection, no TLS: nothing was changed
     │   ├── AccessDenied            our credentials were refused
     │   ├── Unsuitable              it answers, but not as the service we need: sealed, KV v1, an HTML page
     │   ├── OutcomeUnknown          sent, and no answer that tells; the effect may still land
@@ -58,7 +58,7 @@ class ServiceError(RegistrarError):
 
 
 class Unreachable(ServiceError):
-    """No connection was made, so nothing was sent."""
+    """No connection was made, or a question got no answer: nothing was changed."""
 
 
 class AccessDenied(ServiceError):

@@ -425,11 +425,14 @@ class Run:
                 assert_never(step)
 
     def _failed(self, step: Step, error: RegistrarError) -> Outcome:
+        self._heed(error)
+        self._tell(step, "failed", error.message)
+        return Outcome(step, Status.FAILED, error.message, error)
+
+    def _heed(self, error: RegistrarError) -> None:
         """A refused credential, a lost lease or a lost service concerns every application: no new step is begun."""
         if isinstance(error, AccessDenied | Unreachable | LeaseLost):
             self.stop.because(error)
-        self._tell(step, "failed", error.message)
-        return Outcome(step, Status.FAILED, error.message, error)
 
     def _tell(self, step: Step, stage: str, detail: str = "") -> None:
         if self._on_event:
@@ -502,6 +505,7 @@ class Run:
         except OutcomeUnknown as error:
             doubt: ServiceError = error
         except ServiceError as error:  # refused, or never sent
+            self._heed(error)
             self._drop(step, credential, error)
             raise StepFailed(
                 f"{step.name}: could not be stored, so its application was removed again: {error.message}",
@@ -630,6 +634,7 @@ class Run:
         except ServiceError as error:
             if isinstance(error, OutcomeUnknown) and self._settled(step.path, facts):
                 return
+            self._heed(error)
             message = f"{step.name}: its credential is stored, but the facts about it are not: {error.message}"
             raise StepFailed(message, hint="registrar recover", application=step.path) from None
         self._tell(step, "settled")

@@ -96,6 +96,7 @@ def serve(handler: Handler, port: int = 0, *, latency_s: float = 0.0) -> Server:
         loop="asyncio",
         lifespan="off",
         log_config=None,
+        log_level="critical",  # its access log has whole URLs, and the exchange's has the client secret
         access_log=False,
         server_header=False,
         date_header=False,
