@@ -83,22 +83,24 @@ class Lease:
                 return  # it goes stale by itself, one lease from now
 
     def _keep(self) -> None:
-        pause = self._lock.lease_s / 3
+        usual = self._lock.lease_s / 3
+        pause = usual
         while not self._over.wait(pause):
             asked_at = _now()
             if asked_at >= self._until:
                 return
-            pause = self._lock.lease_s / 3
             try:
                 self._lock = self._record.write_lock(self._lock)
             except VersionMismatch:
                 if not self._still_ours():
                     self._until = 0.0
                     return
+                pause = 0.0
             except ServiceError:
-                pause = min(1.0, pause)  # the lease is still good: try again before it is not
+                pause = usual / 4  # the lease is still good: try again before it is not
             else:
                 self._until = asked_at + self._lock.lease_s
+                pause = usual
 
     def _still_ours(self) -> bool:
         """A renewal whose answer was lost has landed all the same: then only its version is new to us."""
