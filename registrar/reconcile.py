@@ -21,6 +21,7 @@ from registrar.errors import (
     CustodyError,
     Interrupted,
     LeaseLost,
+    Missing,
     OutcomeUnknown,
     RegistrarError,
     Rejected,
@@ -216,10 +217,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Every step of a run with its outcome, and whether the run was asked to stop."""
+    """Every step of a run with its outcome, whether it was asked to stop, and what made it stop by itself."""
 
     outcomes: tuple[Outcome, ...]
     interrupted: bool = False
+    cause: RegistrarError | None = None
 
     def of(self, status: Status) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.status is status)
@@ -231,7 +233,8 @@ class Report:
             return Interrupted.exit_code
         if any(outcome.custody for outcome in self.outcomes):
             return CustodyError.exit_code
-        return int(any(outcome.status not in (Status.DONE, Status.KEPT) for outcome in self.outcomes))
+        undone = any(outcome.status not in (Status.DONE, Status.KEPT) for outcome in self.outcomes)
+        return int(undone or self.cause is not None)
 
 
 class Stop:
@@ -320,8 +323,12 @@ def apply(run: Run, todo: Plan, options: Options) -> Report:
     report = recover(run, todo)
     recovered = tuple(outcome.step.path for outcome in report.of(Status.DONE))
     if recovered and not run.stop.no_new_step:
-        again = plan(run.observe(), dataclasses.replace(options, only=recovered))
-        rest += [step for step in again.steps if not isinstance(step, Keep)]
+        try:
+            again = plan(run.observe(), dataclasses.replace(options, only=recovered))
+        except ServiceError as error:
+            run.stop.because(error)
+        else:
+            rest += [step for step in again.steps if not isinstance(step, Keep)]
     approved = {step.path for step in todo.pending if step.breaks_clients}
     breaking = [step for step in rest if step.breaks_clients and step.path not in approved]
     outcomes = [
@@ -330,13 +337,12 @@ def apply(run: Run, todo: Plan, options: Options) -> Report:
     ]
     outcomes += run.carry_out(sorted((step for step in rest if step not in breaking), key=lambda step: step.path))
     outcomes += run.finish()
-    return Report(tuple(sorted([*report.outcomes, *outcomes], key=lambda outcome: outcome.step.path)), run.stop.asked)
+    return run.report([*report.outcomes, *outcomes])
 
 
 def recover(run: Run, todo: Plan) -> Report:
     """Carry out only the Recover steps of a plan made under the run's lease."""
-    outcomes = run.carry_out(step for step in todo.steps if isinstance(step, Recover))
-    return Report(tuple(outcomes), run.stop.asked)
+    return run.report(run.carry_out(step for step in todo.steps if isinstance(step, Recover)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +394,11 @@ class Run:
         world = self.world
         self.world = observe(world.target, world.desired, self._services.applications, self._services.records)
         return self.world
+
+    def report(self, outcomes: Iterable[Outcome]) -> Report:
+        """These outcomes by path, and whether and why the run was stopped."""
+        ordered = sorted(outcomes, key=lambda outcome: outcome.step.path)
+        return Report(tuple(ordered), self.stop.asked, self.stop.cause)
 
     def carry_out(self, steps: Iterable[Step]) -> list[Outcome]:
         """The steps in a bounded pool; a Create that still has to be finished has no outcome yet."""
@@ -515,7 +526,7 @@ class Run:
         self._tell(step, "in doubt", doubt.message)
         try:
             stored = self._stored_or_fenced(step, credential)
-        except ServiceError as error:
+        except RegistrarError as error:
             raise self._in_custody(step, credential, error) from None
         if stored:
             return stored
@@ -569,6 +580,8 @@ class Run:
         try:
             self._lease.check()
             self._applications.delete(registered.id)
+        except Missing:
+            return
         except Rejected:
             self._lease.check()
             self._applications.update(registered.id, {"description": ABANDONED})

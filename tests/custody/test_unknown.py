@@ -373,3 +373,30 @@ def test_a_403_midway_stops_the_run_and_is_never_read_as_absence(lab: Lab) -> No
     assert report.of(Status.SKIPPED), "no new step is begun"
     assert report.exit_code == 1
     assert lab.registered() == (), "what had been registered was removed again"
+
+
+def test_nexus_lost_after_recovering_is_not_a_success(lab: Lab) -> None:
+    lab.half_make()
+    lab.nexus_proxy.on(
+        "GET", "/oauth/applications", proxy.say(502, b"<html>", **{"Content-Type": "text/html"}), skip=1, times=99
+    )
+    report = lab.apply(VIEWER)
+    assert [outcome.status for outcome in report.outcomes] == [Status.DONE]
+    assert report.cause is not None
+    assert report.exit_code == 1
+    lab.nexus_proxy._rules.clear()
+    assert lab.apply(VIEWER).exit_code == 0
+    lab.assert_whole(VIEWER)
+
+
+def test_a_marked_one_that_somebody_deletes_first_is_no_failure(lab: Lab) -> None:
+    lost = lab.half_make()
+
+    def delete(exchange: proxy.Exchange) -> None:
+        if exchange.method == "DELETE":
+            lab.by_hand.delete(lab.id_of(lost.client_id))
+
+    lab.nexus_proxy.before = delete
+    assert lab.apply(VIEWER).exit_code == 0
+    lab.nexus_proxy.before = None
+    lab.assert_whole(VIEWER)
