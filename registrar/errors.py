@@ -6,10 +6,12 @@
     ├── ServiceError            3   Nexus or Vault; before the first effect nothing has changed
     │   ├── Unreachable             no connection, no TLS: nothing was changed
     │   ├── AccessDenied            our credentials were refused
-    │   ├── Unsuitable              it answers, but not as the service we need: sealed, KV v1, an HTML page
+    │   ├── Unsuitable              it answers, but not as the service we need: KV v1, an HTML page
+    │   │   └── Sealed                  Vault has to be unsealed by an operator
     │   ├── OutcomeUnknown          sent, and no answer that tells; the effect may still land
     │   └── Rejected                it said no; nothing changed
     │       ├── Missing             there is no such thing
+    │       ├── Kept                Nexus keeps an application that has issued a token
     │       └── VersionMismatch     check-and-set: somebody wrote in between
     ├── StepFailed              1   one application; the others go on
     ├── BrakeEngaged            5   the plan does more than it was allowed to
@@ -69,6 +71,10 @@ class Unsuitable(ServiceError):
     """Something answers, but not as the service that is needed."""
 
 
+class Sealed(Unsuitable):
+    """Vault is sealed, and answers nothing until an operator unseals it."""
+
+
 class OutcomeUnknown(ServiceError):
     """A request was sent and no answer tells what became of it: its effect may be there, or may still land."""
 
@@ -79,6 +85,10 @@ class Rejected(ServiceError):
 
 class Missing(Rejected):
     """The service says that there is no such thing."""
+
+
+class Kept(Rejected):
+    """Nexus does not delete an application that has issued a token; it can be archived."""
 
 
 class VersionMismatch(Rejected):

@@ -92,26 +92,24 @@ class Lease:
             try:
                 self._lock = self._record.write_lock(self._lock)
             except VersionMismatch:
-                if not self._still_ours():
-                    self._until = 0.0
-                    return
-                pause = 0.0
+                pause = self._learn()
             except ServiceError:
                 pause = usual / 4  # the lease is still good: try again before it is not
             else:
                 self._until = asked_at + self._lock.lease_s
                 pause = usual
 
-    def _still_ours(self) -> bool:
-        """A renewal whose answer was lost has landed all the same: then only its version is new to us."""
+    def _learn(self) -> float:
+        """After a refused renewal: an earlier one has landed whose answer was lost, or another run has the lock."""
         try:
             found = self._record.lock()
         except ServiceError:
-            return True
+            return self._lock.lease_s / 12
         if found is None or found.run != self._lock.run:
-            return False
-        self._lock = replace(self._lock, version=found.version)
-        return True
+            self._until = 0.0
+        else:
+            self._lock = replace(self._lock, version=found.version)
+        return 0.0
 
 
 def take(

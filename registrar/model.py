@@ -102,28 +102,30 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The description under which an application is registered: whose it is, until its credential is stored."""
+    """The description under which an application is registered: whose it is, until its credential is stored.
+
+    One that Nexus refuses to delete, since it issued a token, is `abandoned` and archived, and still says whose it is.
+    """
 
     domain: str
     run: str
     path: str
-
-    _SHAPE = re.compile(
-        r"registrar/1 ([a-z]{16}) ([a-z]{16}) (\S{1,128}) being registered; if this stays: registrar recover"
-    )
+    abandoned: bool = False
 
     def __str__(self) -> str:
-        return f"registrar/1 {self.domain} {self.run} {self.path} being registered; if this stays: registrar recover"
+        ending = _ABANDONED if self.abandoned else _IN_PROGRESS
+        return f"registrar/1 {self.domain} {self.run} {self.path} {ending}"
 
     @classmethod
     def parse(cls, description: str) -> Mark | None:
         """The mark that a description is, or None for any other text."""
-        found = cls._SHAPE.fullmatch(description)
-        return cls(*found.groups()) if found else None
+        found = _MARK.fullmatch(description)
+        return cls(found[1], found[2], found[3], abandoned=found[4] == _ABANDONED) if found else None
 
 
-ABANDONED: Final = "registrar: abandoned, its secret was never stored"
-"""The description of a marked application that Nexus refuses to delete: it issued a token, so it is archived."""
+_IN_PROGRESS: Final = "being registered; if this stays: registrar recover"
+_ABANDONED: Final = "abandoned: its secret was never stored"
+_MARK: Final = re.compile(rf"registrar/1 ([a-z]{{16}}) ([a-z]{{16}}) (\S{{1,128}}) ({_IN_PROGRESS}|{_ABANDONED})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Former:
     def parse(cls, text: str) -> Former:
         """Raises ValueError for any other text."""
         client_id, version, until = text.split(" ")
-        return cls(client_id, int(version), datetime.fromisoformat(until))
+        return cls(client_id, int(version), _moment(until))
 
 
 class State(enum.StrEnum):
@@ -205,8 +207,9 @@ class Facts:
         known |= {name: moment.isoformat() for name in _TIMES if (moment := getattr(self, name))}
         known |= {name: str(former) for name in ("retiring", "leaving") if (former := getattr(self, name))}
         known["protected"] = "true" if self.protected else ""
-        spelt = {name.replace("_", "-"): value for name, value in known.items() if value}
-        return dict(self.others) | dict([MANAGED_BY]) | spelt
+        spelt = {name.replace("_", "-"): value for name, value in known.items()}
+        strangers = {key: value for key, value in self.others if key not in spelt}
+        return strangers | dict([MANAGED_BY]) | {key: value for key, value in spelt.items() if value}
 
     @classmethod
     def parse(cls, metadata: Mapping[str, str] | None) -> Facts | None:
@@ -245,7 +248,14 @@ class Facts:
 
 
 def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return _moment(text) if text else None
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its offset cannot be compared")
+    return moment
 
 
 def _former(text: str | None) -> Former | None:
@@ -309,6 +319,11 @@ class Record:
         if version is None or version.destroyed:
             return version is not None
         return version.deletes_at is not None and version.deletes_at < self.seen_at + _DATE_GRAIN
+
+    @property
+    def base(self) -> Facts:
+        """The facts, or where there are none somebody's own keys to be kept beside them."""
+        return self.facts or Facts(others=self.others)
 
     @property
     def living(self) -> bool:

@@ -16,7 +16,7 @@ from registrar.model import Credential
 from registrar.nexus.answers import decode, elsewhere, error, said
 from registrar.nexus.session import V1, V2, Generation, api_root
 from registrar.nexus.wire import BUSY, Answer, Failure, Repeat, Trace, Wire
-from registrar.reconcile import Verdict
+from registrar.ports import Verdict
 from registrar.secret import Secret
 
 ISSUED: Final = re.compile(r"[A-Za-z0-9_-]{86}")

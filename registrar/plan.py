@@ -11,10 +11,10 @@ import difflib
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from registrar.errors import BrakeEngaged, Stale, UsageError
 from registrar.model import (
@@ -24,12 +24,27 @@ from registrar.model import (
     Former,
     Kind,
     Lock,
+    Mark,
     Record,
     Registered,
     State,
     Target,
     fingerprint,
     same_name,
+)
+from registrar.steps import (
+    Blocked,
+    Change,
+    Create,
+    Edit,
+    Expire,
+    Keep,
+    Recover,
+    Restore,
+    Retire,
+    Step,
+    Update,
+    document,
 )
 
 # ── what was observed ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,36 +82,73 @@ class World:
 
     @cached_property
     def marked(self) -> dict[str, tuple[Registered, ...]]:
-        """Applications with a mark of our domain, by the path they are for."""
-        found: defaultdict[str, tuple[Registered, ...]] = defaultdict(tuple)
+        """Applications with a mark of our domain, by the path they are for; an abandoned one is done once archived."""
+        found: defaultdict[str, list[Registered]] = defaultdict(list)
         for registered in self.registered or ():
-            if (mark := registered.mark) and self.domain and mark.domain == self.domain:
-                found[mark.path] += (registered,)
-        return dict(found)
+            mark = registered.mark
+            if mark and self.domain and mark.domain == self.domain and not (mark.abandoned and registered.archived):
+                found[mark.path].append(registered)
+        return {path: tuple(group) for path, group in found.items()}
+
+    @cached_property
+    def explained(self) -> dict[str, tuple[str, ...]]:
+        """The paths of the records that name a client id as theirs, current or left behind by a rotation."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for record in self.records:
+            if record.facts and record.kind is not Kind.EMPTY:
+                for client_id in {record.facts.client_id, *(former.client_id for former in formers(record.facts))}:
+                    found[client_id].append(record.path)
+        return {client_id: tuple(paths) for client_id, paths in found.items()}
 
     @cached_property
     def strangers(self) -> dict[str, tuple[Registered, ...]]:
         """Living applications that no record explains and no mark of ours names, by their name."""
-        explained = {r.client_id for group in self.marked.values() for r in group}
-        for record in self.records:
-            if facts := record.facts:
-                explained |= {facts.client_id} | {former.client_id for former in formers(facts)}
-        found: defaultdict[str, tuple[Registered, ...]] = defaultdict(tuple)
+        known = self.explained.keys() | {marked.client_id for group in self.marked.values() for marked in group}
+        found: defaultdict[str, list[Registered]] = defaultdict(list)
         for registered in self.registered or ():
-            if not registered.archived and registered.client_id not in explained:
-                found[same_name(registered.name)] += (registered,)
-        return dict(found)
+            if not registered.archived and registered.client_id not in known:
+                found[same_name(registered.name)].append(registered)
+        return {name: tuple(group) for name, group in found.items()}
 
     @cached_property
-    def undeclared(self) -> tuple[Record, ...]:
-        """Settled records of our set that no manifest declares."""
-        ours = (r for r in self.records if r.facts and r.facts.set == self.target.set and r.kind is Kind.SETTLED)
-        return tuple(record for record in ours if record.path not in self.wanted)
+    def undeclared(self) -> dict[str, tuple[str, str]]:
+        """Settled records of our set that no manifest declares: by redirect URI or name, their path and which it is."""
+        found: dict[str, tuple[str, str]] = {}
+        for record in self.records:
+            facts = record.facts
+            if (
+                facts
+                and facts.set == self.target.set
+                and record.path not in self.wanted
+                and record.kind is Kind.SETTLED
+            ):
+                found.setdefault(same_name(facts.name), (record.path, "name"))
+                found.setdefault(facts.redirect_uri, (record.path, "redirect URI"))
+        return found
 
     @cached_property
     def managed(self) -> int:
         """How many applications of our set have a credential: what a share of breaking steps is a share of."""
         return sum(1 for r in self.records if r.facts and r.facts.set == self.target.set and r.kind is not Kind.EMPTY)
+
+    def select(self, names: Sequence[str]) -> frozenset[str]:
+        """The paths that these paths or names mean, a path before a name; UsageError for one that nothing has."""
+        paths = self.wanted.keys() | self.by_path.keys() | self.marked.keys()
+        by_name: defaultdict[str, set[str]] = defaultdict(set)
+        for record in self.records:
+            if record.facts and record.facts.name:
+                by_name[same_name(record.facts.name)].add(record.path)
+        for application in self.desired:
+            by_name[same_name(application.name)].add(application.path)
+        found: set[str] = set()
+        for name in names:
+            meant = {name} if name in paths else by_name.get(same_name(name))
+            if not meant:
+                near = difflib.get_close_matches(name, [*paths, *by_name], n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "registrar status"
+                raise UsageError(f"no application is called {name!r}", hint=hint)
+            found |= meant
+        return frozenset(found)
 
 
 def formers(facts: Facts) -> tuple[Former, ...]:
@@ -121,155 +173,7 @@ def described(base: Facts, application: Application, target: Target, domain: str
     )
 
 
-# ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One field before and after."""
-
-    field: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """The fields to change of one registration: of the current one or, during a grace, of the one that retires."""
-
-    id: int
-    client_id: str
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """What all steps have: where, whose, why, and the version of the record that the decision rests on."""
-
-    operation: ClassVar[str]
-    path: str
-    name: str
-    reason: str
-    version: int = 0
-
-    @property
-    def breaks_clients(self) -> bool:
-        """Whether a client that works now may stop working."""
-        return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep(_Step):
-    """Nothing to do; `note` is worth a person's attention."""
-
-    operation: ClassVar[str] = "keep"
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Create(_Step):
-    """Register and store; `replaces` is the client id that a settled record names and Nexus no longer has."""
-
-    operation: ClassVar[str] = "create"
-    application: Application
-    replaces: str = ""
-
-    @property
-    def breaks_clients(self) -> bool:
-        return bool(self.replaces)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update(_Step):
-    """Change fields in Nexus, facts in Vault, or both; `notes` tell what stops being managed."""
-
-    operation: ClassVar[str] = "update"
-    application: Application
-    edits: tuple[Edit, ...] = ()
-    facts: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def breaks_clients(self) -> bool:
-        return any(change.field == "redirect_uri" for edit in self.edits for change in edit.changes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotate(_Step):
-    """A second registration beside the current one, which then retires; never planned by apply."""
-
-    operation: ClassVar[str] = "rotate"
-    client_id: str
-
-    @property
-    def breaks_clients(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Back(_Step):
-    """Return to the credential that a rotation left behind."""
-
-    operation: ClassVar[str] = "back"
-    former: Former
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopt(_Step):
-    """Take over an application that somebody registered by hand."""
-
-    operation: ClassVar[str] = "adopt"
-    client_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retire(_Step):
-    """Withdraw the credential and archive the application."""
-
-    operation: ClassVar[str] = "retire"
-    client_id: str
-
-    @property
-    def breaks_clients(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore(_Step):
-    """Bring an archived application or a deleted version back."""
-
-    operation: ClassVar[str] = "restore"
-    client_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expire(_Step):
-    """Archive the registration that a rotation left behind, now that its grace is over."""
-
-    operation: ClassVar[str] = "expire"
-    former: Former
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recover(_Step):
-    """Finish or undo what an interrupted run left; `then` is what follows if it has to be undone."""
-
-    operation: ClassVar[str] = "recover"
-    marked: tuple[Registered, ...] = ()
-    then: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked(_Step):
-    """Nothing is done here until a person decides; `hint` is the way out."""
-
-    operation: ClassVar[str] = "blocked"
-    hint: str
-
-
-Step = Keep | Create | Update | Rotate | Back | Adopt | Retire | Restore | Expire | Recover | Blocked
-
-S = TypeVar("S", bound=_Step)
+# ── the plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Expire is due by the clock: an approval must not go stale because an hour has passed.
 _OUTSIDE_THE_DIGEST: Final = (Keep, Expire)
@@ -296,40 +200,43 @@ class Plan:
     def blocked(self) -> tuple[Blocked, ...]:
         return tuple(step for step in self.steps if isinstance(step, Blocked))
 
-    def only(self, kind: type[_Step]) -> Plan:
-        """The same plan with the steps of one operation alone."""
-        return dataclasses.replace(self, steps=tuple(step for step in self.steps if isinstance(step, kind)))
-
     @property
     def counts(self) -> dict[str, int]:
         """How many steps of each operation."""
         return dict(Counter(step.operation for step in self.steps))
+
+    def at(self, paths: Collection[str]) -> Plan:
+        """The same plan for these paths alone."""
+        return dataclasses.replace(self, steps=tuple(step for step in self.steps if step.path in paths))
+
+    def recovery(self) -> Plan:
+        """Only what interrupted runs left: Recover, and the clearing of marks whose credential is stored."""
+        return dataclasses.replace(self, steps=tuple(_recovering(self.steps)))
 
     @cached_property
     def digest(self) -> str:
         """32 hexadecimal digits over the target and every step but Keep and Expire: values, versions, no times."""
         steps = [document(step, _WORDS) for step in self.steps if not isinstance(step, _OUTSIDE_THE_DIGEST)]
         target = self.target
-        where = [target.nexus_url, target.vault_addr, target.vault_mount, target.vault_prefix, target.set]
+        where = [target.nexus_url, target.frontend_url, target.vault_addr, target.location(""), target.set]
         text = json.dumps([where, steps], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def document(step: Step, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A step as JSON has it: its operation first, then its fields."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [f.name for f in dataclasses.fields(value) if f.name not in without]
-            return {name: plain(getattr(value, name)) for name in names}
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return value if isinstance(value, str | int | bool | None) else str(value)
-
-    return {"operation": step.operation, "breaks_clients": step.breaks_clients, **plain(step)}
+def _recovering(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        if isinstance(step, Recover):
+            yield step
+        elif isinstance(step, Update):
+            marks = [change for edit in step.edits for change in edit.changes if Mark.parse(change.before)]
+            if marks:
+                edits = (dataclasses.replace(step.edits[0], changes=tuple(marks)),)
+                yield dataclasses.replace(step, reason="stored, and not finished", edits=edits, facts=(), notes=())
 
 
 # ── the decision ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+S = TypeVar("S", bound=Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,13 +251,11 @@ class Options:
 
 @dataclass(frozen=True)
 class _Case:
-    """One path with everything the table asks about it; `ignore_marks` asks what would be without them."""
+    """One path with everything the table asks about it."""
 
     world: World
     options: Options
     path: str
-    application: Application | None
-    ignore_marks: bool = field(default=False)
 
     @cached_property
     def record(self) -> Record | None:
@@ -364,14 +269,10 @@ class _Case:
     def kind(self) -> Kind:
         return self.record.kind if self.record else Kind.NONE
 
-    @property
-    def version(self) -> int:
-        return self.record.current if self.record else 0
-
     @cached_property
     def name(self) -> str:
-        if self.application:
-            return self.application.name
+        if application := self.world.wanted.get(self.path):
+            return application.name
         return self.facts.name if self.facts and self.facts.name else self.path
 
     @cached_property
@@ -381,21 +282,33 @@ class _Case:
 
     @cached_property
     def marked(self) -> tuple[Registered, ...]:
-        """Marked applications of this path; one that a settled record describes only lacks its last touch: Update."""
-        if self.ignore_marks:
-            return ()
+        """Marked applications of this path, but for one that its record describes: that one only has to be finished."""
         found = self.world.marked.get(self.path, ())
         if self.facts and self.kind in (Kind.SETTLED, Kind.WITHDRAWN):
-            return tuple(r for r in found if r.client_id != self.facts.client_id)
+            return tuple(registered for registered in found if registered.client_id != self.facts.client_id)
         return found
 
     @cached_property
     def strangers(self) -> tuple[Registered, ...]:
         return self.world.strangers.get(same_name(self.name), ())
 
+    @cached_property
+    def elsewhere(self) -> bool:
+        """Whether the record was made for another server than the target's."""
+        facts = self.facts
+        return (
+            facts is not None and facts.nexus not in ("", self.world.target.nexus_url) and self.kind is not Kind.EMPTY
+        )
+
+    @cached_property
+    def prefix(self) -> str | None:
+        """The folder with a lock of its own that this path is in."""
+        return next((folder for folder in self.world.nested if self.path.startswith(f"{folder}/")), None)
+
     def step(self, kind: type[S], reason: str, **rest: Any) -> S:
         """A step of this path that rests on its record as it is now."""
-        return kind(path=self.path, name=self.name, version=self.version, reason=reason, **rest)
+        version = self.record.current if self.record else 0
+        return kind(path=self.path, name=self.name, version=version, reason=reason, **rest)
 
     def blocked(self, reason: str, hint: str) -> Blocked:
         return self.step(Blocked, reason, hint=hint)
@@ -403,95 +316,65 @@ class _Case:
 
 def plan(world: World, options: Options = Options()) -> Plan:
     """The steps that make Nexus and Vault agree with the manifests, by path; raises UsageError for an unknown name."""
-    wanted = world.wanted
-    paths = wanted.keys() | world.by_path.keys() | world.marked.keys()
+    paths = world.wanted.keys() | world.by_path.keys() | world.marked.keys()
     if options.only:
-        paths &= select(world, options.only)
+        paths &= world.select(options.only)
     steps: list[Step] = []
     left_alone = 0
     for path in sorted(paths):
-        case = _Case(world, options, path, wanted.get(path))
+        case = _Case(world, options, path)
         decided = list(_decide(case))
         steps += decided
         left_alone += not decided and case.facts is not None and case.facts.set == world.target.set
     return Plan(world.target, tuple(steps), world.managed, left_alone, world.registered is not None, not world.desired)
 
 
-def select(world: World, names: Sequence[str]) -> frozenset[str]:
-    """The paths that these names or paths mean; UsageError for one that nothing has."""
-    known: defaultdict[str, set[str]] = defaultdict(set)
-    for record in world.records:
-        known[record.path].add(record.path)
-        if record.facts and record.facts.name:
-            known[same_name(record.facts.name)].add(record.path)
-    for application in world.desired:
-        known[application.path].add(application.path)
-        known[same_name(application.name)].add(application.path)
-    found: set[str] = set()
-    for name in names:
-        paths = known.get(name) or known.get(same_name(name))
-        if not paths:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"no application is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else "registrar status"
-            )
-        found |= paths
-    return frozenset(found)
-
-
 def _decide(case: _Case) -> Iterator[Step]:
     """The path's own row, then what comes in addition to it."""
+    application = case.world.wanted.get(case.path)
     if case.world.registered is None:
-        if case.application and (compared := _from_facts(case, case.application)):
-            yield compared
+        if application:
+            yield _from_facts(case, application)
         return
-    own = _declared(case, case.application) if case.application else _undeclared(case)
+    own = _declared(case, application) if application else _undeclared(case)
     if own:
         yield own
-    if case.kind is Kind.SETTLED and not isinstance(own, Recover | Retire | Blocked):
+    if case.kind is Kind.SETTLED and not isinstance(own, Recover | Retire):
         yield from _due(case)
 
 
 def _declared(case: _Case, application: Application) -> Step:
     """The first row of the table that fits a declared path."""
-    if step := _not_ours(case, application) or _interrupted(case):
-        return step
-    if case.facts is None or case.kind is Kind.EMPTY:
-        return _new(case, application)
-    if case.registered is None:
-        return _gone(case, application, case.facts)
-    return _explained(case, application, case.facts, case.registered)
+    return _not_ours(case) or _interrupted(case, application) or _remaining(case, application)
 
 
-def _not_ours(case: _Case, application: Application) -> Step | None:
+def _not_ours(case: _Case) -> Step | None:
     """The rows of records that belong to another server, set, prefix or hand."""
     facts, target = case.facts, case.world.target
-    if folder := next((f for f in case.world.nested if f"{case.path}/".startswith(f"{f}/")), None):
-        reason = f"{target.location(folder)} is a prefix of its own, with its own lock"
+    if case.prefix:
+        reason = f"{target.location(case.prefix)} is a prefix of its own, with its own lock"
         return case.blocked(
-            reason, f"set another path, or use the target whose prefix is {target.vault_prefix}/{folder}"
-        )
-    if facts and facts.nexus not in ("", target.nexus_url):
-        if case.options.accept_nexus == facts.nexus and case.registered:
-            moved = Change("nexus", facts.nexus, target.nexus_url)
-            return case.step(Update, "the server has another address", application=application, facts=(moved,))
-        reason = f"its record was made for {facts.nexus}, this target is {target.nexus_url}"
-        return case.blocked(
-            reason, f"check --target; if the server moved: registrar apply --accept-nexus {facts.nexus}"
+            reason, f"set another path, or use the target whose prefix is {target.vault_prefix}/{case.prefix}"
         )
     if facts and facts.set != target.set and case.kind is not Kind.EMPTY:
         reason = f"the record belongs to the set {facts.set or '(none)'}, this is the set {target.set or '(none)'}"
         return case.blocked(reason, f"registrar adopt {case.path} --take-over, or set another path")
+    if facts and case.elsewhere and not (case.registered and case.options.accept_nexus == facts.nexus):
+        reason = f"its record was made for {facts.nexus}, this target is {target.nexus_url}"
+        return case.blocked(
+            reason, f"check --target; if the server moved: registrar apply --accept-nexus {facts.nexus}"
+        )
     if case.kind is Kind.FOREIGN and not case.marked:
         reason = f"{target.location(case.path)} holds data that registrar did not write"
         return case.blocked(reason, f"registrar adopt {case.path} --client-id ID, or set another path")
     return None
 
 
-def _interrupted(case: _Case) -> Step | None:
+def _interrupted(case: _Case, application: Application | None) -> Step | None:
     """The rows of runs that stopped half-way, or have not."""
     lock = case.world.lock
-    if lock and lock.run and any(registered.mark and registered.mark.run == lock.run for registered in case.marked):
+    mine = case.world.marked.get(case.path, ())
+    if lock and lock.run and any(registered.mark and registered.mark.run == lock.run for registered in mine):
         return case.step(Keep, "being registered right now", note=f"by {lock.holder}")
     if case.marked:
         reasons = {
@@ -499,17 +382,32 @@ def _interrupted(case: _Case) -> Step | None:
             Kind.WITHDRAWN: "a run stopped while registering at a retired path",
             Kind.UNSETTLED: "a run stopped between storing and finishing, or while recovering",
         }
-        then = ""
-        if case.application and case.kind not in (Kind.FOREIGN, Kind.UNSETTLED):
-            then = _declared(dataclasses.replace(case, ignore_marks=True), case.application).operation
+        known = application if case.kind not in (Kind.FOREIGN, Kind.UNSETTLED) else None
+        then = _remaining(case, known).operation if known else ""
         reason = reasons.get(case.kind, "a run stopped before storing: that secret is lost")
         return case.step(Recover, reason, marked=case.marked, then=then)
     if case.kind is Kind.UNSETTLED:
         return case.step(
             Recover, "the facts do not describe the newest version: a run stopped, or somebody wrote there"
         )
-    if case.facts and case.facts.state is State.RETIRED and case.registered and not case.registered.archived:
-        return case.step(Retire, "retiring it was interrupted", client_id=case.facts.client_id)
+    return None
+
+
+def _remaining(case: _Case, application: Application) -> Step:
+    """The rows where nothing is interrupted but perhaps a Retire."""
+    facts = case.facts
+    if facts is None or case.kind is Kind.EMPTY:
+        return _new(case, application)
+    if retiring := _retiring(case, facts):
+        return retiring
+    if case.registered is None:
+        return _gone(case, application, facts)
+    return _explained(case, application, facts, case.registered)
+
+
+def _retiring(case: _Case, facts: Facts) -> Retire | None:
+    if facts.state is State.RETIRED and case.registered and not case.registered.archived:
+        return case.step(Retire, "retiring it was interrupted", client_id=facts.client_id)
     return None
 
 
@@ -521,15 +419,11 @@ def _new(case: _Case, application: Application) -> Step:
         how = "was registered by hand" if len(case.strangers) == 1 else "was registered more than once"
         hint = f"registrar adopt {case.path} --client-id {meant}, or rename one of them"
         return case.blocked(f"an application of that name {how}: {found}", hint)
-    for record in case.world.undeclared:
-        if record.facts and record.facts.redirect_uri == application.redirect_uri:
-            what = "redirect URI"
-        elif record.facts and same_name(record.facts.name) == same_name(application.name):
-            what = "name"
-        else:
-            continue
-        hint = f"set path: {record.path} in the manifest, or registrar retire {record.path}"
-        return case.blocked(f"its {what} belongs to {record.path}, which no manifest declares", hint)
+    undeclared = case.world.undeclared
+    if moved := undeclared.get(application.redirect_uri) or undeclared.get(same_name(application.name)):
+        path, what = moved
+        hint = f"set path: {path} in the manifest, or registrar retire {path}"
+        return case.blocked(f"its {what} belongs to {path}, which no manifest declares", hint)
     return case.step(Create, "new", application=application)
 
 
@@ -546,6 +440,9 @@ def _explained(case: _Case, application: Application, facts: Facts, registered: 
     """Nexus has the application that the record names."""
     if case.kind is Kind.WITHDRAWN:
         return _withdrawn(case, facts, registered)
+    if shared := [path for path in case.world.explained[facts.client_id] if path != case.path]:
+        reason = f"its application is also that of {', '.join(shared)}: somebody stored the same credential twice"
+        return case.blocked(reason, f"registrar show {shared[0]}")
     others = ", ".join(f"id {stranger.id}" for stranger in case.strangers)
     if registered.archived and case.options.unarchive:
         return case.step(Restore, "archived in Nexus", client_id=facts.client_id)
@@ -553,10 +450,11 @@ def _explained(case: _Case, application: Application, facts: Facts, registered: 
         older = f"; {others} lives under that name, so Vault may be older than Nexus" if others else ""
         hint = f"registrar restore {case.path}, or registrar retire {case.path}"
         return case.blocked(f"somebody archived it in Nexus, perhaps for a reason{older}", hint)
-    if drift := _drift(case, application, facts, registered):
-        return drift
     note = f"somebody registered another application of that name: {others}" if others else ""
-    return case.step(Keep, "in sync", note=note)
+    during_grace = (case.world.by_client.get(former.client_id) for former in formers(facts))
+    both = [registered, *(former for former in during_grace if former and not former.archived)]
+    edits = tuple(Edit(one.id, one.client_id, changes) for one in both if (changes := _changes(application, one)))
+    return _update(case, application, facts, edits, note) or case.step(Keep, "in sync", note=note)
 
 
 def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
@@ -564,27 +462,10 @@ def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
     if registered.archived:
         hint = f"registrar restore {case.path} (--rotate for a new registration), or remove it from the manifest"
         return case.blocked("retired, and still declared", hint)
-    newest = case.record.version(case.version) if case.record else None
+    newest = case.record.version(case.record.current) if case.record else None
     if newest is None or newest.destroyed:
         return case.blocked("its credential was destroyed: the secret is gone", f"registrar rotate {case.path}")
     return case.step(Restore, "somebody deleted the stored version", client_id=facts.client_id)
-
-
-def _drift(case: _Case, application: Application, facts: Facts, registered: Registered) -> Update | None:
-    """The Update that brings both registrations and the facts to what is declared, if anything differs."""
-    during_grace = (case.world.by_client.get(former.client_id) for former in formers(facts))
-    both = [registered, *(former for former in during_grace if former and not former.archived)]
-    edits = tuple(Edit(r.id, r.client_id, changes) for r in both if (changes := _changes(application, r)))
-    wanted = described(facts, application, case.world.target, case.world.domain or facts.domain)
-    before, after = facts.metadata(), wanted.metadata()
-    differing = (key for key in sorted(before | after) if before.get(key) != after.get(key))
-    in_vault = tuple(Change(key, before.get(key, ""), after.get(key, "")) for key in differing)
-    if not edits and not in_vault:
-        return None
-    released = {part.partition(":")[0] for part in facts.fingerprint.split()} - application.declared().keys()
-    notes = tuple(f"{name} is no longer managed and stays as it is" for name in FIELDS if name in released)
-    reason = "differs from the manifest" if edits else "only the facts in Vault differ"
-    return case.step(Update, reason, application=application, edits=edits, facts=in_vault, notes=notes)
 
 
 def _changes(application: Application, registered: Registered) -> tuple[Change, ...]:
@@ -596,15 +477,38 @@ def _changes(application: Application, registered: Registered) -> tuple[Change, 
     return tuple(Change(name, before, after) for name, before, after in pairs if before != after)
 
 
+def _update(
+    case: _Case, application: Application, facts: Facts, edits: tuple[Edit, ...], note: str = ""
+) -> Update | None:
+    """The Update with these edits and whatever differs in the facts, if there is anything."""
+    wanted = described(facts, application, case.world.target, case.world.domain or facts.domain)
+    before, after = facts.metadata(), wanted.metadata()
+    differing = (key for key in sorted(before | after) if before.get(key) != after.get(key))
+    in_vault = tuple(Change(key, before.get(key, ""), after.get(key, "")) for key in differing)
+    if not edits and not in_vault:
+        return None
+    released = {part.partition(":")[0] for part in facts.fingerprint.split()} - application.declared().keys()
+    notes = [f"{name} is no longer managed and stays as it is" for name in FIELDS if name in released]
+    reason = "differs from the manifest" if edits else "only the facts in Vault differ"
+    notes += [note] if note else []
+    return case.step(Update, reason, application=application, edits=edits, facts=in_vault, notes=tuple(notes))
+
+
 def _undeclared(case: _Case) -> Step | None:
     """The few rows that hold for what no manifest declares; everything else is left alone."""
-    facts, target = case.facts, case.world.target
-    ours = facts is not None and facts.set == target.set and facts.nexus in ("", target.nexus_url)
-    if not ours and (facts is not None or not case.marked):
+    facts = case.facts
+    ours = facts is not None and facts.set == case.world.target.set and not case.elsewhere
+    if case.prefix or (not ours and (facts is not None or not case.marked)):
         return None
-    if step := _interrupted(case):
+    if step := _interrupted(case, None):
         return step
-    if not case.options.prune or facts is None or case.kind is not Kind.SETTLED or case.registered is None:
+    if facts is None:
+        return None
+    if case.registered and case.registered.mark and case.kind is Kind.SETTLED:
+        return case.step(Recover, "a run stopped before finishing", marked=(case.registered,))
+    if retiring := _retiring(case, facts):
+        return retiring
+    if not case.options.prune or case.kind is not Kind.SETTLED or case.registered is None:
         return None
     if facts.protected:
         return case.blocked("no longer declared, and protected", f"registrar retire {case.path}")
@@ -613,7 +517,7 @@ def _undeclared(case: _Case) -> Step | None:
 
 def _due(case: _Case) -> Iterator[Expire]:
     """Registrations left behind by a rotation whose grace is over, or that Nexus shows archived or gone."""
-    if not case.record or not case.facts or case.facts.set != case.world.target.set:
+    if not case.record or not case.facts or case.facts.set != case.world.target.set or case.elsewhere:
         return
     for former in formers(case.facts):
         registered = case.world.by_client.get(former.client_id)
@@ -623,25 +527,24 @@ def _due(case: _Case) -> Iterator[Expire]:
             yield case.step(Expire, "the grace of the registration it replaced is over", former=former)
 
 
-def _from_facts(case: _Case, application: Application) -> Step | None:
+def _from_facts(case: _Case, application: Application) -> Step:
     """The comparison of a manifest with facts alone, for a pipeline that holds no Nexus key."""
     facts = case.facts
-    if step := _not_ours(case, application) or _interrupted(case):
+    if step := _not_ours(case) or _interrupted(case, application):
         return step
     if facts is None or case.kind is Kind.EMPTY:
         return _new(case, application)
     if case.kind is Kind.WITHDRAWN:
         hint = f"registrar plan --only {case.path}, with Nexus, tells what is possible"
         return case.blocked("its credential is withdrawn", hint)
-    known = dataclasses.replace(application, name=facts.name, redirect_uri=facts.redirect_uri)
-    known = dataclasses.replace(known, base_url=facts.base_url, owner_email=facts.owner, description="(in Nexus)")
+    known = {"name": facts.name, "redirect_uri": facts.redirect_uri, "base_url": facts.base_url}
+    known |= {"owner_email": facts.owner, "description": "(in Nexus)"}
     managed, wanted = set(facts.fingerprint.split()), set(fingerprint(application).split())
     changed = {part.partition(":")[0] for part in wanted - managed}
-    pairs = ((name, getattr(known, name), getattr(application, name)) for name in FIELDS if name in changed)
-    changes = tuple(Change(name, before, after) for name, before, after in pairs)
-    if not changes:
-        return case.step(Keep, "as the facts have it")
-    return case.step(Update, "differs from the facts", application=application, facts=changes)
+    values = application.declared()
+    changes = tuple(Change(name, known[name], values[name]) for name in FIELDS if name in changed)
+    edits = (Edit(0, facts.client_id, changes),) if changes else ()
+    return _update(case, application, facts, edits) or case.step(Keep, "as the facts have it")
 
 
 # ── the brake ─────────────────────────────────────────────────────────────────────────────────────────────────────────

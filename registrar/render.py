@@ -15,10 +15,11 @@ from typing import Any, Final
 from registrar.errors import RegistrarError
 from registrar.lint import Finding
 from registrar.model import FIELDS, Record, Registered, Target
-from registrar.plan import Blocked, Create, Keep, Plan, Recover, Step, Update, World, document, formers
-from registrar.reconcile import Event, Outcome, Report
-from registrar.reconcile import Status as Ended
+from registrar.plan import Plan, World, formers
+from registrar.report import Event, Outcome, Report
+from registrar.report import Status as Ended
 from registrar.status import Row, Status
+from registrar.steps import Blocked, Create, Keep, Recover, Step, Update, document
 
 SCHEMA_VERSION: Final = 1
 
@@ -40,7 +41,8 @@ def visible(text: str) -> str:
 
 def error_text(error: RegistrarError) -> str:
     """What happened, and below it what to type next."""
-    lines = [f"registrar: {visible(error.message)}"]
+    first, *more = error.message.split("\n")
+    lines = [f"registrar: {visible(first)}", *(f"    {visible(line)}" for line in more)]
     return "\n".join([*lines, f"  → {visible(error.hint)}"] if error.hint else lines)
 
 
@@ -207,7 +209,7 @@ def loud(event: Event) -> bool:
 
 
 def event_text(event: Event) -> str:
-    detail = f": {visible(event.detail)}" if event.detail else ""
+    detail = f": {_of(event.name, event.detail)}" if event.detail else ""
     return f"{visible(event.name)}: {event.stage}{detail}"
 
 
@@ -219,7 +221,8 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
             continue
         status = _paint(f"{outcome.status:8}", _STATUS_COLOURS.get(outcome.status, ""), colour)
         step = outcome.step
-        lines.append(f"{status} {step.operation:8} {visible(step.name)}: {_told(outcome, target)}")
+        operation = "" if isinstance(step, Blocked) else step.operation
+        lines.append(f"{status} {operation:8} {visible(step.name)}: {_told(outcome, target)}")
         if hint := _way_on(outcome):
             lines.append(f"           → {visible(hint)}")
     counts = [(status, len(report.of(status))) for status in Ended]
@@ -232,9 +235,18 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
 def _told(outcome: Outcome, target: Target) -> str:
     if outcome.status is Ended.DONE and isinstance(outcome.step, Create):
         return f"its credential is at {target.location(outcome.step.path)}"
+    if outcome.status is Ended.DONE and isinstance(outcome.step, Update):
+        names = dict.fromkeys(change.field for edit in outcome.step.edits for change in edit.changes)
+        changed = f"{', '.join(names)} changed" if names else "the facts in Vault are right again"
+        return "; ".join([changed, visible(outcome.detail)] if outcome.detail else [changed])
     if outcome.error and outcome.status is Ended.SKIPPED:
         return f"{outcome.detail} ({visible(outcome.error.message)})"
-    return visible(outcome.detail) or str(outcome.status)
+    return _of(outcome.step.name, outcome.detail) or str(outcome.status)
+
+
+def _of(name: str, text: str) -> str:
+    """What is said of an application, after its name: an error begins with it, as it may stand alone."""
+    return visible(text.removeprefix(f"{name}: "))
 
 
 def _way_on(outcome: Outcome) -> str:
@@ -284,9 +296,8 @@ def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
         lines[1:] = [
             _paint(line, _STATE_COLOURS.get(row.state, "33"), colour) for line, row in zip(lines[1:], rows, strict=True)
         ]
-    for row in rows:
-        if row.hint:
-            lines.append(f"{visible(row.path)}: {visible(row.reason)}\n    → {visible(row.hint)}")
+    ways_out = [f"{visible(row.path)}: {visible(row.reason)}\n  → {visible(row.hint)}" for row in rows if row.hint]
+    lines += ["", *ways_out] if ways_out else []
     also = [
         (status.other_records, "records of other sets or hands"),
         (status.unexplained, "living applications in Nexus that no record explains"),
@@ -323,12 +334,13 @@ def show_text(world: World, row: Row, steps: Iterable[Step]) -> str:
         wanted = getattr(application, name) if application else None
         there = getattr(registered, name) if registered else None
         differs = wanted is not None and there is not None and wanted != there
-        texts = ("-" if value is None else visible(str(value)) for value in (wanted, there, in_vault.get(name)))
+        texts = ("-" if value is None else visible(value) or '""' for value in (wanted, there, in_vault.get(name)))
         sides.append((f"{'≠' if differs else ' '} {name}", *texts))
     lines += table(sides, "  ")
     lines += ["", *_history(record, registered)]
     for step in steps:
-        lines += ["", *_step_lines(step, len(step.name), colour=False)]
+        if not isinstance(step, Keep) or step.note:
+            lines += ["", *_step_lines(step, len(step.name), colour=False)]
     archived = sum(
         1
         for r in world.registered or ()

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final
 
 from registrar.model import Kind, Record, Registered
-from registrar.plan import Blocked, Keep, Plan, Step, World, select
+from registrar.plan import Plan, World
+from registrar.steps import Blocked, Keep, Step
 
 _STATES: Final = {
     "keep": "in sync",
@@ -71,12 +72,12 @@ def survey(world: World, plan: Plan, names: Sequence[str] = ()) -> Status:
         if step.path not in steps or isinstance(steps[step.path], Keep):
             steps[step.path] = step
     ours = {r.path for r in world.records if r.facts and r.facts.set == world.target.set}
-    paths = sorted(select(world, names) if names else world.wanted.keys() | ours | steps.keys())
+    paths = sorted(world.select(names) if names else world.wanted.keys() | ours | steps.keys())
     explained = {r.facts.client_id for r in world.records if r.facts}
     archived = [r for r in world.registered or () if r.archived and r.client_id not in explained]
     return Status(
         rows=tuple(_row(world, path, steps.get(path)) for path in paths),
-        other_records=len(world.records) - len(ours),
+        other_records=sum(1 for r in world.records if r.path not in ours | world.marked.keys()),
         unexplained=sum(len(group) for group in world.strangers.values()),
         unexplained_archived=len(archived),
     )
@@ -93,7 +94,7 @@ def _row(world: World, path: str, step: Step | None) -> Row:
         state=_STATES[step.operation] if step else "undeclared",
         manifest="declared" if application else "-",
         nexus=_in_nexus(world, path, world.by_client.get(client_id)),
-        vault=_in_vault(record),
+        vault=_in_vault(record, marked=path in world.marked),
         client_id=client_id,
         version=record.current if record else 0,
         registered_at=facts.registered_at if facts else None,
@@ -114,7 +115,9 @@ def _in_nexus(world: World, path: str, registered: Registered | None) -> str:
     return "archived" if registered.archived else "living"
 
 
-def _in_vault(record: Record | None) -> str:
+def _in_vault(record: Record | None, *, marked: bool) -> str:
     if record is None:
         return "-"
+    if marked and record.kind is Kind.FOREIGN:  # stored by the run that registered what is marked
+        return _SETTLED_WORDS[Kind.UNSETTLED]
     return str(record.facts.state) or _SETTLED_WORDS[record.kind] if record.facts else _SETTLED_WORDS[record.kind]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
-from registrar.errors import AccessDenied, Missing, OutcomeUnknown, Rejected, Unsuitable
+from registrar.errors import AccessDenied, Kept, Missing, OutcomeUnknown, Rejected, Unsuitable
 from registrar.model import Credential, Registered
 from registrar.nexus.answers import CHECK_KEY, CHECK_URL, error, said
 from registrar.nexus.session import Session, Version
@@ -190,22 +190,24 @@ class Nexus:
             raise Rejected(f"{doing}: somebody changed it at the same time", hint="registrar plan, once more")
 
     def delete(self, number: int) -> None:
-        """Delete for good; Rejected where it is archived, and where Nexus keeps it since it issued a token."""
+        """Delete for good; Kept where Nexus refuses that since it issued a token, Rejected where it is archived."""
         doing = f"deleting application {number}"
-        answer = self._session.ask("DELETE", _one(number), repeat=Repeat.UNSENT)
-        if _done(answer):
-            return
-        absent = self._session.generation.is_absent(answer)
-        if not absent and not (isinstance(answer, Answer) and answer.status == 500):
-            raise error(answer, doing, effect=True)
-        # A 500 may be the foreign key that keeps it, which v2 does not name, or an event not written after the row
-        # was gone. "Not found" is also said of an archived one.
-        left = self._known(number, doing) if absent else self._look(number, doing)
-        if left is None:
-            return
-        if left.archived:
-            raise Rejected(f"{doing}: it is archived, and Nexus deletes only others", hint="unarchive it first")
-        raise Rejected(f"{doing}: Nexus keeps it, as it does once it has issued a token", hint="archive it instead")
+        for _ in range(2):
+            answer = self._session.ask("DELETE", _one(number), repeat=Repeat.UNSENT)
+            if _done(answer):
+                return
+            absent = self._session.generation.is_absent(answer)
+            if not absent and not (isinstance(answer, Answer) and answer.status == 500):
+                raise error(answer, doing, effect=True)
+            # A 500 may be the foreign key that keeps it, which v2 does not name, or an event not written after the
+            # row was gone. "Not found" is also said of an archived one.
+            left = self._known(number, doing) if absent else self._look(number, doing)
+            if left is None:
+                return
+            if left.archived:
+                raise Rejected(f"{doing}: it is archived, and Nexus deletes only others", hint="unarchive it first")
+        # the same 500 twice is no passing trouble
+        raise Kept(f"{doing}: Nexus keeps it, as it does once it has issued a token", hint="archive it instead")
 
     def _look(self, number: int, doing: str) -> Registered | None:
         """The application after an answer that does not tell what became of it, or None where there is none."""

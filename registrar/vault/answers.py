@@ -21,6 +21,7 @@ from registrar.errors import (
     Missing,
     OutcomeUnknown,
     Rejected,
+    Sealed,
     ServiceError,
     Unreachable,
     Unsuitable,
@@ -170,7 +171,7 @@ def refusal(call: Call, answer: Answer) -> ServiceError | None:
     if status == 204 or (answer.body is not None and 200 <= status < 300) or (answer.nothing and not call.writes):
         return None
     if answer.sealed:
-        return Unsuitable("Vault is sealed", hint="have an operator unseal it, then try again")
+        return Sealed("Vault is sealed", hint="have an operator unseal it, then try again")
     if call.writes and (status < 300 or status >= 500):
         return OutcomeUnknown(
             f"Vault answered {status} to a write of {call.path}, which may be stored {reasons}".strip()

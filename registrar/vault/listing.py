@@ -11,7 +11,7 @@ from typing import Final
 
 from registrar.errors import AccessDenied, Unsuitable
 from registrar.model import Record
-from registrar.reconcile import Folder
+from registrar.ports import Folder
 from registrar.vault.answers import Answer, NoSuchEndpoint
 from registrar.vault.preflight import require_v2
 from registrar.vault.records import LOCK_FOLDER, Place, record_of

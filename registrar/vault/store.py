@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from registrar.errors import Missing, OutcomeUnknown, Rejected, ServiceError, Unsuitable, VersionMismatch
 from registrar.model import Credential, Facts, Lock, Record
-from registrar.reconcile import Folder, Stored
+from registrar.ports import Folder, Stored
 from registrar.secret import Secret
 from registrar.vault import listing, preflight
 from registrar.vault.answers import MetadataVersionNeeded
@@ -71,6 +71,10 @@ class Vault:
     def read(self, path: str, version: int = 0) -> Credential | None:
         """The credential in that version (0: the current one), or None where there is none that can be read."""
         return _credential(self._version(path, version))
+
+    def blank(self, path: str, version: int) -> bool:
+        """Whether that version can be read and has no content at all."""
+        return self._version(path, version) == {}
 
     def credential_with_record(self, path: str) -> tuple[Credential | None, Record]:
         """The current credential and the facts about it in one read, for whoever may read this one path's data.
@@ -152,7 +156,9 @@ class Vault:
         """Write the lock if `lock.version` is still the current one; the answer has the new version."""
         texts = {"domain": lock.domain, "run": lock.run, "holder": lock.holder, "lease": str(lock.lease_s)}
         content = {key: text for key, text in texts.items() if text}
-        return replace(lock, version=self._write(self._place.lock, content, lock.version).version)
+        # an answer that takes as long as the lease would cost it
+        soon = lock.lease_s / 4
+        return replace(lock, version=self._write(self._place.lock, content, lock.version, timeout_s=soon).version)
 
     def _version(self, path: str, version: int) -> Mapping[str, Any] | None:
         """The content of a version with its texts wrapped; None where it is deleted, destroyed, gone or never was."""
@@ -160,9 +166,10 @@ class Vault:
         content: Mapping[str, Any] | None = self._wire.get(self._place.record("data", path), query).data.get("data")
         return content
 
-    def _write(self, at: str, content: Mapping[str, Any], cas: int) -> Stored:
-        # Vault takes a null for no guard at all, so what is no number may not get there
-        made = self._wire.post(at, {"data": content, "options": {"cas": operator.index(cas)}}).data
+    def _write(self, at: str, content: Mapping[str, Any], cas: int, *, timeout_s: float | None = None) -> Stored:
+        # a cas that is misspelt, misplaced or missing guards nothing, so what is no number may not get there
+        body = {"data": content, "options": {"cas": operator.index(cas)}}
+        made = self._wire.post(at, body, timeout_s=timeout_s).data
         try:
             return Stored(int(made["version"]), time_of(made["created_time"]))
         except (KeyError, TypeError, ValueError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -85,10 +85,19 @@ class Wire:
         """Ask what takes a POST and changes nothing."""
         return self._ask(Call("POST", path, body=body))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Write, once: one whose outcome nobody knows might undo, sent again, what somebody wrote since."""
+    def post(self, path: str, body: Mapping[str, Any], *, timeout_s: float | None = None) -> Answer:
+        """Write, once: one whose outcome nobody knows might undo, sent again, what somebody wrote since.
+
+        A 429 has done nothing, so that one is sent again.
+        """
         call = Call("POST", path, body=body, writes=True)
-        return _result(call, self._exchange(call, time.monotonic() + self._timeout_s))
+        ends = time.monotonic() + min(timeout_s or self._timeout_s, self._timeout_s)
+        for pause in _PAUSES_S:
+            outcome = self._exchange(call, ends)
+            if not isinstance(outcome, Answer) or outcome.status != 429 or time.monotonic() + pause > ends:
+                return _result(call, outcome)
+            time.sleep(pause)
+        return _result(call, self._exchange(call, ends))
 
     def close(self) -> None:
         self._session.close()
@@ -138,7 +147,8 @@ class Wire:
             outcome = failure(call, self.addr, error)
         if self._trace:
             status = outcome.status if isinstance(outcome, Answer) else None
-            self._trace(call.method, f"/v1/{call.path}", status, (time.monotonic() - started) * 1000)
+            with suppress(OSError):  # nobody reads the trace any more; the answer may be the only one there will be
+                self._trace(call.method, f"/v1/{call.path}", status, (time.monotonic() - started) * 1000)
         return outcome
 
     def _adapter(self, origin: str, namespace: str | None) -> RawAdapter:

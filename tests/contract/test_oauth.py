@@ -12,7 +12,7 @@ from registrar.errors import ServiceError, Unreachable, Unsuitable
 from registrar.model import Credential
 from registrar.nexus import Nexus
 from registrar.oauth import STATE, WRONG_STATE, QuietProof
-from registrar.reconcile import Verdict
+from registrar.ports import Verdict
 from registrar.secret import Secret
 from tests.contract.conftest import Place
 from tests.contract.wire import Reply, Wire, everything_in, reply, reset

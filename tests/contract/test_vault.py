@@ -22,7 +22,7 @@ from registrar.errors import (
     VersionMismatch,
 )
 from registrar.model import Credential, Facts, Former, Kind, Lock, Record, State
-from registrar.reconcile import Records
+from registrar.ports import Records
 from registrar.secret import Secret
 from registrar.vault import Vault, listing
 from tests.contract.vaults import APPLIER, DEVELOPER, KINDS, PLANNER, PLANNER_OF_VAULT, Server, running

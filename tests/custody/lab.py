@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx
 
-from registrar import lock, reconcile
+from registrar import lock, ports, reconcile, report
 from registrar import plan as planning
 from registrar.model import Application, Credential, Facts, Mark, Record, Registered, Target
 from registrar.nexus import Nexus
 from registrar.oauth import QuietProof
 from registrar.secret import Secret
+from registrar.steps import Step
 from registrar.vault import Vault
 from tests.custody.proxy import Proxy
 
@@ -46,7 +47,7 @@ class Lab:
         self._http = httpx.Client(base_url=f"{vault_addr}/v1/secret", headers={"X-Vault-Token": vault_token})
         self._prefix = prefix
         self.target = Target("test", nexus_url, nexus_url, vault_addr, vault_prefix=prefix, set="tests")
-        self.services = reconcile.Services(self.nexus, self.vault, self.proof)
+        self.services = ports.Services(self.nexus, self.vault, self.proof)
 
     def close(self) -> None:
         for thing in (self.nexus, self.vault, self.proof, self.by_hand, self._http, self.nexus_proxy, self.vault_proxy):
@@ -60,7 +61,7 @@ class Lab:
     def plan(self, *desired: Application, **options: Any) -> planning.Plan:
         return planning.plan(self.observe(*desired), planning.Options(**options))
 
-    def step(self, *desired: Application, **options: Any) -> planning.Step:
+    def step(self, *desired: Application, **options: Any) -> Step:
         """The only step of a plan."""
         (step,) = self.plan(*desired, **options).steps
         return step
@@ -71,11 +72,11 @@ class Lab:
     def apply(
         self,
         *desired: Application,
-        on_event: Callable[[reconcile.Event], None] | None = None,
-        stop: reconcile.Stop | None = None,
+        on_event: Callable[[report.Event], None] | None = None,
+        stop: report.Stop | None = None,
         options: planning.Options = planning.Options(),  # noqa: B008 (frozen)
         preflight: bool = True,
-    ) -> reconcile.Report:
+    ) -> report.Report:
         with self.take_lock() as lease:
             world = self.observe(*desired)
             todo = planning.plan(world, options)
@@ -100,7 +101,7 @@ class Lab:
 
     def proves(self, application: Application = VIEWER) -> bool:
         stored = self.stored(application.path)
-        return stored is not None and self.proof.prove(stored, application.redirect_uri) is reconcile.Verdict.RIGHT
+        return stored is not None and self.proof.prove(stored, application.redirect_uri) is ports.Verdict.RIGHT
 
     def assert_whole(self, *desired: Application) -> None:
         """Each application has one registration, finished, stored, described and proven; nothing is left over."""

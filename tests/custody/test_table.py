@@ -11,8 +11,9 @@ import pytest
 from registrar import plan, reconcile
 from registrar.errors import BrakeEngaged
 from registrar.model import Application, Former, Kind, Mark, State
-from registrar.plan import Blocked, Create, Expire, Keep, Plan, Recover, Restore, Retire, Step, Update, brake
-from registrar.reconcile import Status
+from registrar.plan import Plan, brake
+from registrar.report import Status
+from registrar.steps import Blocked, Create, Expire, Keep, Recover, Restore, Retire, Step, Update
 from tests.custody.lab import DEAD_RUN, VIEWER, Lab, renamed
 
 OTHER = renamed(VIEWER, "other")
@@ -476,7 +477,7 @@ def test_without_nexus_facts_alone_decide(lab: Lab) -> None:
     assert isinstance(step(VIEWER), Keep)
     changed = step(dataclasses.replace(VIEWER, owner_email="new@example.org", description="new"))
     assert isinstance(changed, Update)
-    assert [(c.field, c.before, c.after) for c in changed.facts] == [
+    assert [(c.field, c.before, c.after) for c in changed.edits[0].changes] == [
         ("owner_email", "team@example.org", "new@example.org"),
         ("description", "(in Nexus)", "new"),
     ]

@@ -6,8 +6,8 @@ import pytest
 
 from registrar.errors import CustodyError, LeaseLost
 from registrar.model import Kind, State
-from registrar.plan import Create, Keep, Recover
-from registrar.reconcile import Status
+from registrar.report import Status
+from registrar.steps import Create, Keep, Recover
 from tests.custody import proxy
 from tests.custody.lab import VIEWER, Lab, renamed
 
@@ -226,8 +226,14 @@ def test_a_settle_whose_answer_is_lost_is_read_again(lab: Lab) -> None:
     lab.assert_whole(VIEWER)
 
 
-def test_a_settle_that_never_arrived_is_finished_by_the_next_run(lab: Lab) -> None:
+def test_a_settle_that_never_arrived_is_sent_again(lab: Lab) -> None:
     lab.vault_proxy.on("POST", FACTS, proxy.lose)
+    assert lab.apply(VIEWER).exit_code == 0
+    lab.assert_whole(VIEWER)
+
+
+def test_a_settle_that_never_arrives_is_finished_by_the_next_run(lab: Lab) -> None:
+    lab.vault_proxy.on("POST", FACTS, proxy.lose, times=2)
     report = lab.apply(VIEWER)
     assert report.exit_code == 1
     (made,) = lab.registered()
@@ -261,13 +267,38 @@ def test_facts_that_arrive_late_are_seen_as_stale(lab: Lab) -> None:
 # -- recover -----------------------------------------------------------------------------------------------------------
 
 
+KEPT = proxy.say(500, b'{"status":500,"title":"Internal Server Error"}')
+
+
 def test_recover_keeps_one_that_issued_a_token_archived_and_named(lab: Lab) -> None:
     lost = lab.half_make()
-    lab.nexus_proxy.on("DELETE", ".*", proxy.say(500, b'{"status":500,"title":"Internal Server Error"}'))
+    lab.nexus_proxy.on("DELETE", ".*", KEPT, times=2)
     assert lab.apply(VIEWER).exit_code == 0
     left = next(r for r in lab.registered() if r.client_id == lost.client_id)
     assert left.archived
-    assert left.description == "registrar: abandoned, its secret was never stored"
+    assert left.description.endswith(" viewer abandoned: its secret was never stored")
+    lab.assert_whole(VIEWER)
+
+
+def test_one_500_to_a_delete_is_no_proof_that_nexus_keeps_it(lab: Lab) -> None:
+    lost = lab.half_make()
+    lab.nexus_proxy.on("DELETE", ".*", KEPT)
+    assert lab.apply(VIEWER).exit_code == 0
+    assert lost.client_id not in [r.client_id for r in lab.registered()]
+    lab.assert_whole(VIEWER)
+
+
+def test_an_abandoned_one_that_was_not_archived_yet_still_says_whose_it_is(lab: Lab) -> None:
+    lost = lab.half_make()
+    lab.nexus_proxy.on("DELETE", ".*", KEPT, times=2)
+    lab.nexus_proxy.on("PATCH", ".*", proxy.lose)
+    assert lab.apply(VIEWER).exit_code == CustodyError.exit_code
+    left = next(r for r in lab.registered() if r.client_id == lost.client_id)
+    assert not left.archived
+    assert isinstance(lab.step(VIEWER), Recover)
+    lab.nexus_proxy.on("DELETE", ".*", KEPT, times=2)
+    assert lab.apply(VIEWER).exit_code == 0
+    assert lost.client_id not in lab.living()
     lab.assert_whole(VIEWER)
 
 
