@@ -187,8 +187,7 @@ def _choose(flags: Flags, environ: Mapping[str, str], declared: Declarations, fi
     if not declared.targets:
         where = f"{file.name} declares no targets" if file else f"there is no {targets.FILE_NAME}"
         raise UsageError(f"{where}, so there is no target {quoted(asked)}", hint="leave out --target, REGISTRAR_TARGET")
-    hint = f"{did_you_mean(asked, declared.targets)} There are: {', '.join(declared.targets)}"
-    raise UsageError(f"there is no target {quoted(asked)}", hint=hint)
+    raise UsageError(f"there is no target {quoted(asked)}", hint=did_you_mean(asked, declared.targets))
 
 
 def _value(key: str, name: str, target: Declared, flags: Flags, environ: Mapping[str, str], need: Need) -> str:

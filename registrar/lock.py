@@ -139,6 +139,9 @@ def take(
             mine = record.lock()
             if mine and mine.run == wanted.run:
                 return Lease(record, mine, asked_at)
+            if _now() >= deadline:
+                raise
+            time.sleep(_POLL_S)
 
 
 def await_free(

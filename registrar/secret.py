@@ -7,7 +7,10 @@ deliberately show one. Must never put the value into a message, a comparison's t
 from __future__ import annotations
 
 import hmac
+import json
+from collections.abc import Iterable
 from typing import Final, Never, final
+from urllib.parse import quote
 
 MASK: Final = "********"
 
@@ -56,3 +59,12 @@ class Secret:
 
     def __getstate__(self) -> Never:
         raise TypeError("a Secret is never serialised")
+
+
+def hide(text: bytes, secrets: Iterable[Secret]) -> bytes:
+    """The text without these secrets, however they are spelt there: a refusal may quote the request it refuses."""
+    for secret in secrets:
+        value = secret._value  # noqa: SLF001 (this module owns it)
+        for spelling in {value, json.dumps(value)[1:-1], quote(value), quote(value, safe="")} - {""}:
+            text = text.replace(spelling.encode(), MASK.encode())
+    return text

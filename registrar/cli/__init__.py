@@ -26,8 +26,8 @@ _COMMANDS: Final = {
     "show": ("registrar.cli.views", "One application: all three sides and its history."),
     "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
     "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
-    "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback."),
-    "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest."),
+    "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
+    "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
 }
 
 
@@ -57,12 +57,25 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="registrar", message="%(prog)s %(version)s")
 @click.pass_context
-def registrar(ctx: click.Context, /, **flags: Any) -> None:
+def registrar(ctx: click.Context, /, **flags: Any) -> int | None:
     """Registers OAuth applications in DeepLynx Nexus from YAML manifests and keeps their credentials in Vault."""
     ctx.obj = {name: value for name, value in flags.items() if value is not None}
+    return no_command(ctx)
+
+
+def no_command(ctx: click.Context) -> int | None:
+    """The help, on stderr since nobody asked for it, and the exit code, where a group is called without a command."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    click.echo(ctx.get_help(), err=True)
+    return UsageError.exit_code
 
 
 def connection_options(command: click.Command) -> click.Command:
@@ -98,19 +111,20 @@ connection_options(registrar)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    from registrar.cli.output import fail
+    from registrar.cli.output import begin, fail
 
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    begin(words)
     try:
-        result = registrar.main(
-            args=list(arguments) if arguments is not None else None, prog_name="registrar", standalone_mode=False
-        )
+        result = registrar.main(args=words, prog_name="registrar", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.Abort:
         return fail(RegistrarError("stopped: nothing was changed"), code=130)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "registrar"
+        called = [word for word in words if word in _COMMANDS][:1]  # click's parser knows no context
+        command = context.command_path if context else " ".join(["registrar", *called])
         return fail(UsageError(error.format_message(), hint=f"{command} --help"))
     except RegistrarError as error:
         return fail(error)

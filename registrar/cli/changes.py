@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from registrar.lock import Lease
     from registrar.model import Lock
     from registrar.plan import Plan, World
-    from registrar.reconcile import Report, Run, Stop
+    from registrar.reconcile import Run
+    from registrar.report import Report, Stop
 
 _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 _only = click.option("--only", multiple=True, metavar="NAME", help="Only this application (name or path); repeatable.")
@@ -101,7 +102,10 @@ def apply(
     output: Format,
     **flags: Any,
 ) -> int:
-    """Register and update what the manifests declare, and store their credentials."""
+    """Register and update what the manifests declare.
+
+    New credentials go to Vault. It asks first, or carries out what it finds with --yes; nothing is ever retired.
+    """
     from registrar import plan as planning
     from registrar import reconcile
     from registrar.cli.connection import connected
@@ -140,16 +144,27 @@ def recover(
     output: Format,
     **flags: Any,
 ) -> int:
-    """Finish or undo what an interrupted run left; registers nothing new."""
+    """Finish or undo what an interrupted run left.
+
+    Registers nothing new, and needs no manifests.
+    """
     from registrar import plan as planning
     from registrar import reconcile
     from registrar.cli.connection import connected
 
     def decide(world: World) -> Plan:
-        return planning.plan(world, planning.Options()).only(planning.Recover)
+        return planning.plan(world).recovery()
 
     with connected(ctx, flags) as connection:
-        change = _Change(connection, paths, decide, lambda todo: None, reconcile.recover, output, optional=True)  # noqa: ARG005
+        change = _Change(
+            connection,
+            paths,
+            decide,
+            lambda todo: None,  # noqa: ARG005 (nothing brakes it)
+            reconcile.recover,
+            output,
+            nothing="Nothing to recover: no run has left anything half done.",
+        )
         return change.carry_out(ask=not yes, parallelism=parallelism, lock_timeout_s=lock_timeout)
 
 
@@ -165,7 +180,7 @@ class _Change:
         effect: Callable[[Run, Plan], Report],
         output: Format,
         *,
-        optional: bool = False,
+        nothing: str = "",
     ) -> None:
         self._connection = connection
         self._paths = paths
@@ -173,14 +188,11 @@ class _Change:
         self._guard = guard
         self._effect = effect
         self._output = output
-        self._optional = optional
+        self._nothing = nothing  # what to say in place of an empty plan; such a change does without manifests
 
     def carry_out(self, *, ask: bool, parallelism: int, lock_timeout_s: float) -> int:
         """The exit code of the change; an answer of no is one."""
-        from registrar import lock
-        from registrar.errors import Stale
-
-        connection, approved = self._connection, ""
+        approved = ""
         if ask:
             reviewed = self._reviewed(lock_timeout_s)
             if not reviewed.pending:
@@ -189,6 +201,16 @@ class _Change:
                 say("Nothing was changed.")
                 return 1
             approved = reviewed.digest
+        with _Signals() as signals:
+            report, todo = self._locked(signals, approved, parallelism, lock_timeout_s)
+        return self._told(report, todo)
+
+    def _locked(self, signals: _Signals, approved: str, parallelism: int, lock_timeout_s: float) -> tuple[Report, Plan]:
+        """Plan under the lock and carry that out, if it is what was approved."""
+        from registrar import lock
+        from registrar.errors import Stale
+
+        connection = self._connection
         with lock.take(
             connection.records,
             holder=connection.holder,
@@ -200,26 +222,26 @@ class _Change:
             todo = self._decide(world) if approved else self._shown(world)
             if approved and todo.digest != approved:
                 raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
-            report = self._report(todo, world, lease, parallelism)
-        return self._told(report, todo)
+            return self._report(todo, world, lease, signals, parallelism), todo
 
-    def _report(self, todo: Plan, world: World, lease: Lease, parallelism: int) -> Report:
+    def _report(self, todo: Plan, world: World, lease: Lease, signals: _Signals, parallelism: int) -> Report:
         from registrar import reconcile
+        from registrar.report import Stop
 
-        services, stop = self._connection.services, reconcile.Stop()
+        services, stop = self._connection.services, Stop()
         if todo.pending:
             reconcile.preflight(todo, world, services)
         progress = Progress(len(todo.pending), verbose=self._connection.verbose)
         pace = reconcile.Pace(parallelism=parallelism)
         run = reconcile.Run(world, services, lease, stop=stop, on_event=progress, pace=pace)
+        signals.gently(stop)
         try:
-            with _stoppable(stop):
-                return self._effect(run, todo)
+            return self._effect(run, todo)
         finally:
             progress.close()
 
     def _observe(self) -> World:
-        return self._connection.observe(self._paths, optional=self._optional)
+        return self._connection.observe(self._paths, optional=bool(self._nothing))
 
     def _shown(self, world: World) -> Plan:
         """The plan, printed before anything can refuse it."""
@@ -227,7 +249,8 @@ class _Change:
 
         todo = self._decide(world)
         if self._output is Format.TEXT:
-            data(render.plan_text(todo, colour=self._connection.colour))
+            nothing = self._nothing if not todo.steps else ""
+            data(nothing or render.plan_text(todo, colour=self._connection.colour))
         self._guard(todo)
         return todo
 
@@ -236,8 +259,9 @@ class _Change:
         from registrar import lock
         from registrar.errors import UsageError
 
-        if not sys.stdin.isatty() or self._output is Format.JSON:
-            raise UsageError("this asks before it changes anything, and nobody is there to answer", hint="give --yes")
+        if not sys.stdin.isatty() or self._output is Format.JSON or "-" in self._paths:
+            told = "this asks before it changes anything, and nobody is there to answer"
+            raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
         lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
         return self._shown(self._observe())
 
@@ -255,20 +279,31 @@ def _waiting(held: Lock) -> None:
     say(f"Waiting for another run: {held.holder or held.run}")
 
 
-@contextlib.contextmanager
-def _stoppable(stop: Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM start no new step; what is begun goes on to its end, a second one only until it is stored."""
+class _Signals:
+    """What Ctrl-C and SIGTERM do: end the command at once, and from `gently` on only keep new steps from beginning."""
 
-    def asked(number: int, frame: object) -> None:  # noqa: ARG001 (signal's signature)
-        stop.request()
-        told = (
-            "no step stays half done: registrar recover does the rest" if stop.urgent else "what has begun is finished"
-        )
-        say(f"Stopping: {told}.")
+    def __init__(self) -> None:
+        self._stop: Stop | None = None
+        self._before: dict[int, Any] = {}
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> _Signals:
+        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def gently(self, stop: Stop) -> None:
+        """What is begun goes on to its end, after a second signal only until its credential is stored."""
+        self._stop = stop
+
+    def _came(self, number: int, frame: object) -> None:  # noqa: ARG002 (signal's signature)
+        if self._stop is None:
+            raise KeyboardInterrupt  # the lock is given back on the way out
+        self._stop.request()
+        told = "Stopping: no new step begins, and what has begun is finished. Once more ends it sooner."
+        if self._stop.urgent:
+            told = "Stopping now: a step ends once its credential is stored. registrar apply goes on from there."
+        with contextlib.suppress(RuntimeError):  # it came in the middle of a write to stderr
+            say(told)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import shlex
 import socket
-import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,11 +20,18 @@ from registrar.cli.output import say
 from registrar.config import Need, NexusLogin, Settings, VaultLogin
 from registrar.errors import ManifestsInvalid, Missing, Unsuitable, UsageError
 from registrar.model import Application, Target
-from registrar.nexus import Nexus
-from registrar.oauth import QuietProof
 from registrar.plan import World
+from registrar.ports import Services
 from registrar.secret import Secret
-from registrar.vault import Vault
+
+if TYPE_CHECKING:
+    import ssl
+
+    from registrar.nexus import Nexus
+    from registrar.oauth import QuietProof
+    from registrar.vault import Vault
+
+# The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
 
 
 @dataclass(frozen=True)
@@ -43,16 +50,20 @@ class Connection:
         return self.settings.target
 
     @property
-    def services(self) -> reconcile.Services:
+    def services(self) -> Services:
         """Both services, for a command that changes something."""
         if self.nexus is None or self.proof is None:
             raise UsageError("this command needs Nexus")
-        return reconcile.Services(self.nexus, self.records, self.proof)
+        return Services(self.nexus, self.records, self.proof)
 
     @property
     def holder(self) -> str:
         """Who holds the lock, for whoever waits for it."""
-        return f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container may run under a number that has no name
+            user = f"user {os.getuid()}"
+        return f"{user} on {socket.gethostname()}, process {os.getpid()}"
 
     def domain(self) -> str:
         """The domain that the records remember of a lock that was lost."""
@@ -74,7 +85,9 @@ def desired(settings: Settings, paths: tuple[str, ...], *, optional: bool = Fals
     )
     if loaded.errors:
         say(render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files)))
-        raise ManifestsInvalid("the manifests are not valid, so nothing was changed", hint="registrar validate")
+        raise ManifestsInvalid(
+            "the manifests are not valid, so nothing was changed", hint=shlex.join(["registrar", "validate", *paths])
+        )
     return loaded.applications
 
 
@@ -83,7 +96,10 @@ def manifest_paths(settings: Settings, paths: tuple[str, ...]) -> list[Path]:
     if paths:
         return [Path(path) for path in paths]
     if settings.manifests is None:
-        raise UsageError("no manifests were named, and no registrar.yaml names any", hint="name a file or a folder")
+        raise UsageError(
+            "no manifests were named, and there is no registrar.yaml that names any",
+            hint="name a file or a folder after the command",
+        )
     return [settings.manifests]
 
 
@@ -126,12 +142,13 @@ def _flags(given: Mapping[str, Any]) -> config.Flags:
 
 def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contextlib.ExitStack) -> Settings:
     """The stand-ins in this process; records remember the addresses that their state had first."""
-    try:
-        from registrar import sandbox
-    except ImportError:
-        message = "the sandbox is not installed"
-        raise UsageError(message, hint="pip install 'nexus-registrar[sandbox]'") from None
-    running = sandbox.start(config.state_dir(environ) / "sandbox.sqlite3")
+    from registrar.cli.sandbox import started
+
+    for flag in ("nexus_url", "frontend_url", "vault_addr"):
+        if flag in given:
+            message = f"--sandbox brings its own Nexus and Vault, so --{flag.replace('_', '-')} says nothing"
+            raise UsageError(message, hint="leave out one of the two")
+    running = started(config.state_dir(environ) / "sandbox.sqlite3")
     stack.callback(running.close)
     declared = config.load(_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
     nexus_home, vault_home = running.home
@@ -151,6 +168,8 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
 
 
 def _vault(settings: Settings, verbose: bool) -> Vault:
+    from registrar.vault import Vault
+
     login, target = settings.vault, settings.target
     if login.token is None:
         raise UsageError("there is no Vault token", hint="vault login, or set VAULT_TOKEN")
@@ -169,6 +188,8 @@ def _vault(settings: Settings, verbose: bool) -> Vault:
 
 
 def _nexus(settings: Settings, records: Vault, verbose: bool) -> Nexus:
+    from registrar.nexus import Nexus
+
     login = settings.nexus
     api_key, api_secret = login.api_key, login.api_secret
     if login.token is None and api_key is None and login.nexus_credentials:
@@ -197,11 +218,15 @@ def _kept_key(records: Vault, path: str) -> tuple[Secret, Secret]:
 
 
 def _proof(settings: Settings, verbose: bool) -> QuietProof:
+    from registrar.oauth import QuietProof
+
     login = settings.nexus
     return QuietProof(login.url, timeout_s=login.timeout_s, verify=_verify(login), trace=_trace if verbose else None)
 
 
 def _verify(login: NexusLogin) -> ssl.SSLContext | bool:
+    import ssl
+
     if not login.cacert:
         return True
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, no_command
 from registrar.cli.output import Format, data, document, output_option, say
 
 if TYPE_CHECKING:
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from registrar.model import Credential
 
 
-@click.group()
-def creds() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def creds(ctx: click.Context, /) -> int | None:
     """Fetch the credential of an application."""
+    return no_command(ctx)
 
 
 @output_option
 @connection_options
-@creds.command()
+@creds.command(short_help="Print a credential.")
 @click.argument("name")
 @click.option("--field", type=click.Choice(["client_id", "client_secret"]), help="This value alone.")
 @click.option("--reveal", is_flag=True, help="Show the secret on a terminal.")
@@ -45,14 +47,13 @@ def get(ctx: click.Context, /, name: str, field: str | None, reveal: bool, outpu
     else:
         data("\n".join(render.table(list(values.items()))))
     if masked:
-        say(f"Masked; to see it: registrar creds get {path} --reveal")
+        say("The secret is masked on a terminal; add --reveal to see it.")
     return 0
 
 
 def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
     """By path first, which needs no permission to list; else by name."""
-    from registrar import plan as planning
-    from registrar.errors import AccessDenied, Missing
+    from registrar.errors import AccessDenied, Missing, UsageError
     from registrar.lint import PATH
     from registrar.reconcile import observe
 
@@ -67,9 +68,9 @@ def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
         world = observe(connection.target, (), None, connection.records)
     except AccessDenied as error:
         raise refused or error from None
-    (path, *others) = sorted(planning.select(world, (name,)))
+    (path, *others) = sorted(world.select((name,)))
     if others:
-        raise Missing(f"{name!r} is the name of several: {', '.join([path, *others])}", hint="give the path")
+        raise UsageError(f"{name!r} is the name of several: {', '.join([path, *others])}", hint="give the path")
     if credential := connection.records.read(path):
         return path, credential
     raise Missing(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import io
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +21,19 @@ class Format(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+def begin(words: Sequence[str]) -> None:
+    """Look what format these words ask for, before they are parsed: that may fail, and is answered in it too."""
+    _Asked.format, _Asked.answered = Format.TEXT, False
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        if word == "--":
+            break
+        if (after if word in ("-o", "--output") else word) in ("json", "-ojson", "--output=json"):
+            _Asked.format = Format.JSON
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without → or ≠ must not end a run that has begun
+            stream.reconfigure(errors="backslashreplace")
 
 
 def data(text: str) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from registrar.cli.output import data, say
+
+if TYPE_CHECKING:
+    from registrar.sandbox import Sandbox
 
 _STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
 
@@ -30,18 +36,9 @@ def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: s
     import threading
 
     from registrar import config
-    from registrar.errors import UsageError
 
-    try:
-        from registrar.sandbox import start
-    except ImportError:
-        raise UsageError("the sandbox is not installed", hint="pip install 'nexus-registrar[sandbox]'") from None
-    path = state or str(config.state_dir(config.environment()) / "sandbox.sqlite3")
-    try:
-        running = start(path, stage=stage, nexus_port=nexus_port, vault_port=vault_port, latency_s=latency / 1000)
-    except OSError as error:
-        told = f"the sandbox cannot start: {error.strerror or error}"
-        raise UsageError(told, hint="registrar sandbox --nexus-port 0 --vault-port 0") from None
+    path = state or config.state_dir(config.environment()) / "sandbox.sqlite3"
+    running = started(path, stage=stage, nexus_port=nexus_port, vault_port=vault_port, latency_s=latency / 1000)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
@@ -58,3 +55,25 @@ def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: s
     over.wait()
     running.close()
     return 0
+
+
+def started(path: str | Path, **options: Any) -> Sandbox:
+    """The stand-ins with this state; a UsageError says what is in their way."""
+    import sqlite3
+
+    from registrar.errors import UsageError
+
+    try:
+        from registrar.sandbox import start
+    except ImportError:
+        raise UsageError("the sandbox is not installed", hint="pip install 'nexus-registrar[sandbox]'") from None
+    try:
+        return start(path, **options)
+    except (OSError, sqlite3.Error) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+        about_state = isinstance(error, sqlite3.Error) or error.filename is not None
+    if about_state:
+        raise UsageError(f"the sandbox cannot keep its state in {path}: {reason}", hint="name a file with --state")
+    ports = [f"port {options[name]}" for name in ("nexus_port", "vault_port") if options.get(name)]
+    told = f"the sandbox cannot listen on {' and '.join(ports) or 'loopback'}: {reason}"
+    raise UsageError(told, hint="registrar sandbox --nexus-port 0 --vault-port 0, for any that are free")

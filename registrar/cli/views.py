@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, data, document, output_option
+from registrar.cli.output import Format, data, document, output_option, say
+
+if TYPE_CHECKING:
+    from registrar.cli.connection import Connection
+    from registrar.plan import World
 
 _manifests = click.option(
     "--manifests",
@@ -41,7 +45,7 @@ def status(
     from registrar.status import survey
 
     with connected(ctx, flags) as connection:
-        world = connection.observe(paths, optional=True)
+        world = _observed(connection, paths)
         found = survey(world, planning.plan(world, planning.Options(only=names)), names)
     if output is Format.JSON:
         document(render.status_json(found, connection.target))
@@ -61,15 +65,27 @@ def show(ctx: click.Context, /, name: str, paths: tuple[str, ...], output: Forma
     from registrar import plan as planning
     from registrar import render
     from registrar.cli.connection import connected
+    from registrar.errors import UsageError
     from registrar.status import survey
 
     with connected(ctx, flags) as connection:
-        world = connection.observe(paths, optional=True)
+        world = _observed(connection, paths)
         todo = planning.plan(world, planning.Options(only=(name,)))
-        for row in survey(world, todo, (name,)).rows:
-            steps = [step for step in todo.steps if step.path == row.path]
-            if output is Format.JSON:
-                document(render.show_json(world, row, steps))
-            else:
-                data(render.show_text(world, row, steps))
+    row, *others = survey(world, todo, (name,)).rows
+    if others:
+        paths = tuple(found.path for found in (row, *others))
+        raise UsageError(f"{name!r} is the name of several: {', '.join(paths)}", hint="give the path")
+    steps = [step for step in todo.steps if step.path == row.path]
+    if output is Format.JSON:
+        document(render.show_json(world, row, steps))
+    else:
+        data(render.show_text(world, row, steps))
     return 0
+
+
+def _observed(connection: Connection, paths: tuple[str, ...]) -> World:
+    """What there is; without manifests nothing is declared, which is said lest it be taken for the truth."""
+    world = connection.observe(paths, optional=True)
+    if not paths and connection.settings.manifests is None:
+        say("No manifests to compare with: there is no registrar.yaml here; name some with --manifests PATH.")
+    return world

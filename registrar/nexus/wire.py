@@ -12,7 +12,7 @@ import enum
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Final
@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import httpx
 
 from registrar import __version__
-from registrar.secret import Secret
+from registrar.secret import Secret, hide
 
 Trace = Callable[[str, str, int | None, float], None]
 """Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
@@ -139,7 +139,9 @@ class Wire:
         began = monotonic()
         outcome: Answer | Failure
         try:
-            outcome = self._exchange(self._request(method, path, query, body, token, deadline - began), deadline)
+            request = self._request(method, path, query, body, token, deadline - began)
+            sent = [value for value in (token, *query.values(), *(body or {}).values()) if isinstance(value, Secret)]
+            outcome = self._exchange(request, deadline, sent)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome = _failure(error)
         if self._trace is not None:
@@ -170,7 +172,7 @@ class Wire:
             timeout=max(timeout_s, 0.001),
         )
 
-    def _exchange(self, request: httpx.Request, deadline: float) -> Answer | Failure:
+    def _exchange(self, request: httpx.Request, deadline: float, sent: Sequence[Secret]) -> Answer | Failure:
         response = self._client.send(request, stream=True)
         try:
             body = bytearray()
@@ -185,7 +187,8 @@ class Wire:
                 late = monotonic() > deadline
         finally:
             response.close()
-        return Answer(response.status_code, response.headers, self._decode(response.status_code, bytes(body)))
+        content = bytes(body) if response.is_success else hide(bytes(body), sent)
+        return Answer(response.status_code, response.headers, self._decode(response.status_code, content))
 
 
 def _opened(value: object) -> str:

@@ -145,6 +145,15 @@ def encoded(body: Mapping[str, Any] | None) -> bytes | None:
     return None if body is None else json.dumps(body, default=_revealed).encode()
 
 
+def secrets_in(value: object) -> Iterator[Secret]:
+    """Every Secret of a body."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from secrets_in(inner)
+
+
 def _revealed(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
@@ -189,8 +198,10 @@ def refusal(call: Call, answer: Answer) -> ServiceError | None:
         )
     if status in {429, *range(500, 600)}:
         return Unsuitable(f"Vault cannot answer {call.path} now: {status} {reasons}", hint="try again later")
+    if "no handler for route" in reasons:
+        return Missing(f"there is no mount for {call.path}", hint="check vault_mount and VAULT_NAMESPACE")
     kind = next((kind for code, text, kind in _MEANINGS if code == status and text in reasons), Rejected)
-    return kind(f"Vault refused {call.path}: {reasons or status}")
+    return kind(f"Vault refused {call.path}: {reasons or status}", hint="ask whoever runs this Vault, then try again")
 
 
 def failure(call: Call, addr: str, error: BaseException) -> ServiceError:

@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 
 import registrar
 from registrar.errors import ServiceError, UsageError
-from registrar.secret import Secret
-from registrar.vault.answers import Answer, Call, decoded, encoded, failure, refusal
+from registrar.secret import Secret, hide
+from registrar.vault.answers import Answer, Call, decoded, encoded, failure, refusal, secrets_in
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one exchange; never a body."""
@@ -136,9 +136,12 @@ class Wire:
                 raise_exception=False,
             )
             with closing(response):
+                content = _content(response)
+                if response.status_code >= 300:
+                    content = hide(content, [self._token, *secrets_in(call.body)])
                 outcome = Answer(
                     response.status_code,
-                    decoded(_content(response), sealed=call.sealed),
+                    decoded(content, sealed=call.sealed),
                     response.headers.get("Date", ""),
                     response.headers.get("Location", ""),
                 )

@@ -1,0 +1,175 @@
+"""The command as people start it: in a process of its own, on a terminal, or in this one where speed counts.
+
+Each Program has a home, a working folder and an environment of its own; nothing of the developer's gets through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import registrar
+from registrar.cli import main
+
+Answer = str | Callable[[], str]
+"""What a person types, or does before typing it."""
+
+_TIMEOUT_S = 60.0
+_PACKAGE = str(Path(registrar.__file__).parents[1])
+_COMMAND = (sys.executable, "-m", "registrar")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it said; on a terminal both streams are one, `out`."""
+
+    code: int
+    out: str
+    err: str = ""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document that stdout is."""
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        assert next(iter(found)) == "schema_version"
+        return found
+
+
+class Program:
+    """`registrar` in a folder of its own, with this environment and no other."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.home, self.folder = folder / "home", folder / "checkout"
+        for made in (self.home, self.folder):
+            made.mkdir(exist_ok=True)
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": _PACKAGE,
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "TMPDIR": str(self.home),
+            "LC_ALL": "C.UTF-8",
+            "TERM": "xterm",
+            **(environ or {}),
+        }
+
+    @property
+    def state(self) -> Path:
+        """Where --sandbox keeps its state."""
+        return self.home / "state" / "registrar" / "sandbox.sqlite3"
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """A file in the working folder."""
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def call(self, *arguments: str, stdin: bytes = b"") -> Result:
+        """In this process."""
+        streams = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(stream, "utf-8", write_through=True) for stream in streams)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.dict(os.environ, self.environ, clear=True))
+            stack.enter_context(contextlib.chdir(self.folder))
+            stack.enter_context(mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8")))
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(err))
+            code = main(arguments)
+        return Result(code, *(stream.getvalue().decode() for stream in streams))
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """A process that goes on beside the test."""
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+        }
+        return subprocess.Popen(
+            [*_COMMAND, *arguments], cwd=self.folder, env=self.environ, start_new_session=True, **{**pipes, **options}
+        )
+
+    def run(self, *arguments: str, stdin: str | None = None) -> Result:
+        """In a process of its own, with pipes and nobody to answer."""
+        process = self.start(*arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
+        return finished(process, stdin)
+
+    def on_terminal(self, *arguments: str, answers: Sequence[Answer] = ()) -> Result:
+        """On a terminal, where a person types one answer at each question; `out` is all that the screen showed."""
+        ours, theirs = pty.openpty()
+        try:
+            process = self.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
+            os.close(theirs)
+            shown = "".join(_conversation(ours, answers))
+            return Result(process.wait(_TIMEOUT_S), shown.replace("\r\n", "\n"))
+        finally:
+            os.close(ours)
+
+
+def finished(process: subprocess.Popen[str], stdin: str | None = None) -> Result:
+    """The end of a process, waited for; one that does not end is ended here, and fails the test."""
+    try:
+        out, err = process.communicate(stdin, timeout=_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"it does not end: {out}\n{err}") from None
+    return Result(process.returncode, out, err)
+
+
+def _conversation(terminal: int, answers: Sequence[Answer]) -> Iterator[str]:
+    left, ends, since = list(answers), time.monotonic() + _TIMEOUT_S, ""
+    while select.select([terminal], [], [], max(ends - time.monotonic(), 0))[0]:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # Linux says EIO once the other side has gone
+            return
+        if not chunk:
+            return
+        text = chunk.decode(errors="replace")
+        since += text
+        yield text
+        if left and "[y/N]: " in since:
+            answer = left.pop(0)
+            os.write(terminal, f"{answer if isinstance(answer, str) else answer()}\n".encode())
+            since = ""
+    raise AssertionError("the terminal fell silent")
+
+
+@contextlib.contextmanager
+def foreground(program: Program, *words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`registrar sandbox` as a process, and what its first line says."""
+    process = program.start("sandbox", *words)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def exported(ready: dict[str, Any]) -> dict[str, str]:
+    """The environment that the sandbox tells people to set."""
+    return {
+        "NEXUS_URL": ready["nexus_url"],
+        "NEXUS_API_KEY": ready["sysadmin"]["api_key"],
+        "NEXUS_API_SECRET": ready["sysadmin"]["api_secret"],
+        "VAULT_ADDR": ready["vault_addr"],
+        "VAULT_TOKEN": ready["vault_token"],
+    }
