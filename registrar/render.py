@@ -208,33 +208,41 @@ def loud(event: Event) -> bool:
     return event.stage in _LOUD
 
 
-def event_text(event: Event) -> str:
-    detail = f": {_of(event.name, event.detail)}" if event.detail else ""
+def event_text(event: Event, *, brief: bool = False) -> str:
+    """One line; brief without the detail that the report repeats."""
+    detail = f": {_of(event.name, event.detail)}" if event.detail and not brief else ""
     return f"{visible(event.name)}: {event.stage}{detail}"
 
 
 def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     """What was done, where each credential is, and everything that was not done with the command that goes on."""
+    outcomes = [outcome for outcome in report.outcomes if outcome.status is not Ended.KEPT]
+    cells = [
+        (str(outcome.status), _operation(outcome.step), visible(outcome.step.name), _told(outcome, target))
+        for outcome in outcomes
+    ]
     lines: list[str] = []
-    for outcome in report.outcomes:
-        if outcome.status is Ended.KEPT:
-            continue
-        status = _paint(f"{outcome.status:8}", _STATUS_COLOURS.get(outcome.status, ""), colour)
-        step = outcome.step
-        operation = "" if isinstance(step, Blocked) else step.operation
-        lines.append(f"{status} {operation:8} {visible(step.name)}: {_told(outcome, target)}")
+    for outcome, line in zip(outcomes, table(cells), strict=True):
+        status = str(outcome.status)
+        lines.append(_paint(status, _STATUS_COLOURS.get(outcome.status, ""), colour) + line.removeprefix(status))
         if hint := _way_on(outcome):
-            lines.append(f"           → {visible(hint)}")
+            lines.append(f"  → {visible(hint)}")
+    if report.cause:
+        lines += ["", f"stopped: {visible(report.cause.message)}"]
+        lines += [f"  → {visible(report.cause.hint)}"] if report.cause.hint else []
     counts = [(status, len(report.of(status))) for status in Ended]
     total = ", ".join(f"{count} {status}" for status, count in counts if count and status is not Ended.KEPT)
-    return "\n".join(
-        [*lines, "", (total or "nothing was to be done") + ("; interrupted" if report.interrupted else "")]
-    )
+    ending = (total or "nothing was to be done") + ("; interrupted" if report.interrupted else "")
+    return "\n".join([*lines, "", ending])
+
+
+def _operation(step: Step) -> str:
+    return "" if isinstance(step, Blocked) else step.operation
 
 
 def _told(outcome: Outcome, target: Target) -> str:
     if outcome.status is Ended.DONE and isinstance(outcome.step, Create):
-        return f"its credential is at {target.location(outcome.step.path)}"
+        return target.location(outcome.step.path)
     if outcome.status is Ended.DONE and isinstance(outcome.step, Update):
         names = dict.fromkeys(change.field for edit in outcome.step.edits for change in edit.changes)
         changed = f"{', '.join(names)} changed" if names else "the facts in Vault are right again"
@@ -290,7 +298,7 @@ def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
     rows = sorted(
         status.rows, key=lambda row: (row.state in ("in sync", "undeclared"), row.state == "undeclared", row.path)
     )
-    cells = [("STATE", "NAME", "PATH", "MANIFEST", "NEXUS", "VAULT", "REGISTERED")] + [_row_cells(row) for row in rows]
+    cells = [("STATE", "NAME", "PATH", "MANIFEST", "NEXUS", "VAULT")] + [_row_cells(row) for row in rows]
     lines = table(cells)
     if colour:
         lines[1:] = [
@@ -309,9 +317,8 @@ def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
 
 
 def _row_cells(row: Row) -> tuple[str, ...]:
-    day = row.registered_at.date().isoformat() if row.registered_at else "-"
-    vault = f"{row.vault} (v{row.version})" if row.version else row.vault
-    return (row.state, visible(row.name), visible(row.path), row.manifest, row.nexus, vault, day)
+    vault = f"{row.vault} v{row.version}" if row.version else row.vault
+    return (row.state, visible(row.name), visible(row.path), row.manifest, row.nexus, vault)
 
 
 def status_json(status: Status, target: Target) -> str:

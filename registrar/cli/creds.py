@@ -53,7 +53,7 @@ def get(ctx: click.Context, /, name: str, field: str | None, reveal: bool, outpu
 
 def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
     """By path first, which needs no permission to list; else by name."""
-    from registrar.errors import AccessDenied, Missing, UsageError
+    from registrar.errors import AccessDenied, StepFailed, UsageError
     from registrar.lint import PATH
     from registrar.reconcile import observe
 
@@ -73,4 +73,4 @@ def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
         raise UsageError(f"{name!r} is the name of several: {', '.join([path, *others])}", hint="give the path")
     if credential := connection.records.read(path):
         return path, credential
-    raise Missing(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")
+    raise StepFailed(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")

@@ -105,9 +105,12 @@ class Progress:
 
         with self._writing:
             self._ended += ended(event)
-            if loud(event) or self._verbose:
+            well = event.stage == "done" and not self._verbose
+            if self._verbose or (
+                loud(event) and not (well and self._live)
+            ):  # a terminal's counter shows what goes well
                 self._clear()
-                say(event_text(event))
+                say(event_text(event, brief=well))
             if self._live:
                 click.echo(f"\r\x1b[K{self._ended}/{self._total}  {event_text(event)[:60]}", nl=False, err=True)
 

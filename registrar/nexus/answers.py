@@ -125,7 +125,9 @@ def _no_answer(failure: Failure, doing: str, *, effect: bool, application: str) 
     if effect and failure.sent:
         return _unknown(doing, failure.reason, application)
     hint = failure.hint or "check nexus_url and the way to it; nothing was changed"
-    return Unreachable(f"{doing}: no answer of Nexus: {failure.reason}", hint=hint, application=application)
+    return Unreachable(
+        f"{doing}: no answer of Nexus at {failure.origin}: {failure.reason}", hint=hint, application=application
+    )
 
 
 def _unknown(doing: str, reason: str, application: str) -> OutcomeUnknown:

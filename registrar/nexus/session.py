@@ -191,7 +191,8 @@ class Session:
                 if generation is V1 and elsewhere(answer):
                     continue
                 if answer.status in generation.login_refused and not elsewhere(answer):
-                    raise AccessDenied(f"{doing}: it refuses the API key: {said(answer)}", hint=CHECK_KEY)
+                    why = f": {text}" if (text := said(answer)) else ""
+                    raise AccessDenied(f"{doing}: it refuses the API key{why}", hint=CHECK_KEY)
             break
         raise error(answer, doing, effect=False)
 

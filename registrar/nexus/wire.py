@@ -13,7 +13,7 @@ import json
 import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
 from urllib.parse import urlencode
@@ -70,6 +70,7 @@ class Failure:
     reason: str
     sent: bool
     hint: str = ""
+    origin: str = ""
 
 
 class Wire:
@@ -86,6 +87,7 @@ class Wire:
         connections: int,
     ) -> None:
         self._root = root
+        self._origin = "/".join(root.split("/")[:3])
         self._decode = decode
         self._timeout_s = timeout_s
         self._trace = trace
@@ -144,6 +146,8 @@ class Wire:
             outcome = self._exchange(request, deadline, sent)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome = _failure(error)
+        if isinstance(outcome, Failure):
+            outcome = replace(outcome, origin=self._origin)
         if self._trace is not None:
             shown = f"{path}?{urlencode(query, safe='*')}" if query else path
             status = outcome.status if isinstance(outcome, Answer) else None

@@ -310,7 +310,7 @@ def test_a_path_that_holds_somebody_elses_secret(program: Program, shared: Servi
     assert "→ registrar adopt theirs --client-id ID" in blocked.out
     assert "somebody's" not in blocked.out + blocked.err
     assert shared.dump() == before
-    result = refused(program, shared, 3, "secret/nexus/theirs holds no credential", "creds", "get", "theirs")
+    result = refused(program, shared, 1, "secret/nexus/theirs holds no credential", "creds", "get", "theirs")
     assert "somebody's" not in result.err
 
 
