@@ -59,9 +59,14 @@ class Lease:
     def domain(self) -> str:
         return self._lock.domain
 
+    @property
+    def good(self) -> bool:
+        """Whether nobody else can have the lock at this moment."""
+        return _now() < self._until
+
     def check(self) -> None:
         """Raise LeaseLost unless the lease is good at this moment; to be asked before every effect."""
-        if _now() >= self._until:
+        if not self.good:
             raise LeaseLost(
                 "this run lost its lock (it paused, or Vault was away), so it stopped before its next change",
                 hint="registrar apply, again",
@@ -76,11 +81,17 @@ class Lease:
     ) -> None:
         self._over.set()
         self._keeper.join()
-        if _now() < self._until:
+        for _ in range(2):
+            if not self.good:
+                return
             try:
                 self._record.write_lock(replace(self._lock, run="", holder=""))
+            except VersionMismatch:
+                self._learn()
             except ServiceError:
                 return  # it goes stale by itself, one lease from now
+            else:
+                return
 
     def _keep(self) -> None:
         usual = self._lock.lease_s / 3

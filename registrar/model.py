@@ -11,10 +11,10 @@ import re
 import secrets
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from registrar.secret import Secret
 
@@ -224,19 +224,14 @@ class Facts:
         own = {f.name for f in fields(cls)} | {MANAGED_BY[0].replace("-", "_")}
         others = tuple(sorted((key, value) for key, value in metadata.items() if key.replace("-", "_") not in own))
         plain = replace(cls(**texts), protected=values.get("protected") == "true", others=others)  # type: ignore[arg-type]
-        try:
-            return replace(
-                plain,
-                version=int(values.get("version", "0")),
-                state=State(values.get("state", "")),
-                registered_at=_time(values.get("registered_at")),
-                rotated_at=_time(values.get("rotated_at")),
-                proven_at=_time(values.get("proven_at")),
-                retiring=_former(values.get("retiring")),
-                leaving=_former(values.get("leaving")),
-            )
-        except ValueError:
-            return plain
+        garbled = False
+        for name, parse in _PARSED.items():
+            if text := values.get(name):
+                try:
+                    plain = replace(plain, **{name: parse(text)})
+                except ValueError:
+                    garbled = True
+        return replace(plain, version=0) if garbled else plain
 
     def unfit(self) -> list[str]:
         """The keys whose values Vault would refuse: longer than 512 bytes or not printable."""
@@ -247,10 +242,6 @@ class Facts:
         ]
 
 
-def _time(text: str | None) -> datetime | None:
-    return _moment(text) if text else None
-
-
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -258,8 +249,15 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _former(text: str | None) -> Former | None:
-    return Former.parse(text) if text else None
+_PARSED: Final[Mapping[str, Callable[[str], Any]]] = {
+    "version": int,
+    "state": State,
+    "registered_at": _moment,
+    "rotated_at": _moment,
+    "proven_at": _moment,
+    "retiring": Former.parse,
+    "leaving": Former.parse,
+}
 
 
 def fingerprint(application: Application) -> str:

@@ -112,16 +112,13 @@ class World:
 
     @cached_property
     def undeclared(self) -> dict[str, tuple[str, str]]:
-        """Settled records of our set that no manifest declares: by redirect URI or name, their path and which it is."""
+        """Records of our set that no manifest declares: by redirect URI or name, their path and which of them it is."""
         found: dict[str, tuple[str, str]] = {}
         for record in self.records:
             facts = record.facts
-            if (
-                facts
-                and facts.set == self.target.set
-                and record.path not in self.wanted
-                and record.kind is Kind.SETTLED
-            ):
+            if not facts or facts.set != self.target.set or record.path in self.wanted:
+                continue
+            if record.kind is not Kind.EMPTY and facts.state is not State.RETIRED:
                 found.setdefault(same_name(facts.name), (record.path, "name"))
                 found.setdefault(facts.redirect_uri, (record.path, "redirect URI"))
         return found
@@ -228,9 +225,11 @@ def _recovering(steps: Iterable[Step]) -> Iterator[Step]:
         if isinstance(step, Recover):
             yield step
         elif isinstance(step, Update):
-            marks = [change for edit in step.edits for change in edit.changes if Mark.parse(change.before)]
-            if marks:
-                edits = (dataclasses.replace(step.edits[0], changes=tuple(marks)),)
+            marks = (
+                (edit, tuple(change for change in edit.changes if Mark.parse(change.before))) for edit in step.edits
+            )
+            edits = tuple(dataclasses.replace(edit, changes=changes) for edit, changes in marks if changes)
+            if edits:
                 yield dataclasses.replace(step, reason="stored, and not finished", edits=edits, facts=(), notes=())
 
 
@@ -282,11 +281,10 @@ class _Case:
 
     @cached_property
     def marked(self) -> tuple[Registered, ...]:
-        """Marked applications of this path, but for one that its record describes: that one only has to be finished."""
-        found = self.world.marked.get(self.path, ())
-        if self.facts and self.kind in (Kind.SETTLED, Kind.WITHDRAWN):
-            return tuple(registered for registered in found if registered.client_id != self.facts.client_id)
-        return found
+        """Marked applications of this path, but for those that its record names: their secret is stored."""
+        facts = self.facts or Facts()
+        named = {facts.client_id, *(former.client_id for former in formers(facts))}
+        return tuple(marked for marked in self.world.marked.get(self.path, ()) if marked.client_id not in named)
 
     @cached_property
     def strangers(self) -> tuple[Registered, ...]:
@@ -462,8 +460,8 @@ def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
     if registered.archived:
         hint = f"registrar restore {case.path} (--rotate for a new registration), or remove it from the manifest"
         return case.blocked("retired, and still declared", hint)
-    newest = case.record.version(case.record.current) if case.record else None
-    if newest is None or newest.destroyed:
+    described = case.record.version(facts.version) if case.record else None  # the newest may be an empty fence
+    if described is None or described.destroyed:
         return case.blocked("its credential was destroyed: the secret is gone", f"registrar rotate {case.path}")
     return case.step(Restore, "somebody deleted the stored version", client_id=facts.client_id)
 
@@ -504,7 +502,7 @@ def _undeclared(case: _Case) -> Step | None:
         return step
     if facts is None:
         return None
-    if case.registered and case.registered.mark and case.kind is Kind.SETTLED:
+    if case.registered and case.registered.mark and not case.registered.archived and case.kind is Kind.SETTLED:
         return case.step(Recover, "a run stopped before finishing", marked=(case.registered,))
     if retiring := _retiring(case, facts):
         return retiring
@@ -521,6 +519,8 @@ def _due(case: _Case) -> Iterator[Expire]:
         return
     for former in formers(case.facts):
         registered = case.world.by_client.get(former.client_id)
+        if case.world.explained[former.client_id] != (case.path,):
+            continue  # another record names it too, perhaps as its current one
         if registered is None or registered.archived:
             yield case.step(Expire, "the registration it replaced is archived", former=former)
         elif former.until <= case.record.seen_at:
@@ -534,9 +534,9 @@ def _from_facts(case: _Case, application: Application) -> Step:
         return step
     if facts is None or case.kind is Kind.EMPTY:
         return _new(case, application)
-    if case.kind is Kind.WITHDRAWN:
+    if case.kind is Kind.WITHDRAWN or facts.state is State.RETIRED:
         hint = f"registrar plan --only {case.path}, with Nexus, tells what is possible"
-        return case.blocked("its credential is withdrawn", hint)
+        return case.blocked("its credential is withdrawn, or about to be", hint)
     known = {"name": facts.name, "redirect_uri": facts.redirect_uri, "base_url": facts.base_url}
     known |= {"owner_email": facts.owner, "description": "(in Nexus)"}
     managed, wanted = set(facts.fingerprint.split()), set(fingerprint(application).split())

@@ -132,18 +132,24 @@ def _check_key(record: Record, location: str) -> None:
 def apply(run: Run, todo: Plan, options: Options) -> Report:
     """Carry out a plan made under the run's lease; what a recovered path turns out to need is part of it."""
     steps: list[Step] = [step for step in todo.steps if not isinstance(step, Recover)]
-    outcomes = run.carry_out(step for step in todo.steps if isinstance(step, Recover))
-    recovered = {outcome.step.path for outcome in outcomes if outcome.status is Status.DONE}
-    if recovered and not run.stop.no_new_step:
+    recovers: list[Step] = [step for step in todo.steps if isinstance(step, Recover)]
+    outcomes: list[Outcome] = []
+    for _ in range(_TRIES):  # a late create may land while another one is recovered
+        ended = run.carry_out(recovers)
+        outcomes += ended
+        recovered = {outcome.step.path for outcome in ended if outcome.status is Status.DONE}
+        if not recovered or run.stop.no_new_step:
+            break
         try:
-            again = plan(run.observe(), options).at(recovered)
+            again = plan(run.observe(), options).at(recovered).steps
         except ServiceError as error:
             run.stop.because(error)
-        else:
-            # what was approved is a Recover, not that a client breaks
-            unapproved = "recovered; what it needs now breaks clients, so it wants a plan of its own"
-            outcomes += [Outcome(step, Status.SKIPPED, unapproved) for step in again.steps if step.breaks_clients]
-            steps += [step for step in again.steps if not step.breaks_clients and not isinstance(step, Keep)]
+            break
+        recovers = [step for step in again if isinstance(step, Recover)]
+        # what was approved is a Recover, not that a client breaks
+        unapproved = "recovered; what it needs now breaks clients, so it wants a plan of its own"
+        outcomes += [Outcome(step, Status.SKIPPED, unapproved) for step in again if step.breaks_clients]
+        steps += [step for step in again if not step.breaks_clients and not isinstance(step, Keep | Recover)]
     outcomes += run.carry_out(steps)
     outcomes += run.finish()
     return run.report(outcomes)
@@ -269,8 +275,8 @@ class Run:
 
     def _tell(self, step: Step, stage: str, detail: str = "") -> None:
         if self._on_event:
-            # a terminal that is gone must not cost the secret that is about to be stored
-            with self._telling, contextlib.suppress(OSError):
+            # a listener that is gone must not cost the secret that is about to be stored
+            with self._telling, contextlib.suppress(Exception):
                 self._on_event(Event(step.path, step.name, stage, detail))
 
     # -- create --------------------------------------------------------------------------------------------------------
@@ -306,9 +312,14 @@ class Run:
                 return self._applications.create({**step.application.declared(), "description": str(mark)})
             except OutcomeUnknown as error:
                 reason = error.message
+            except ServiceError as error:  # a definite no to this one says nothing about the first
+                if not in_doubt:
+                    raise
+                self._heed(error)
+                break
             self._tell(step, "in doubt", reason)
             in_doubt |= not self._removed_late(step, mark)
-            if self.stop.no_new_step:
+            if self.stop.no_new_step or not self._lease.good:
                 break
         if in_doubt:
             message = f"{step.name}: it is not known whether Nexus registered it: {reason}"
@@ -398,10 +409,10 @@ class Run:
     def _remove(self, registered: Registered) -> None:
         """Delete a marked application; one that Nexus keeps, since it issued a token, is named and archived."""
         mark = registered.mark
-        self._lease.check()
-        if registered.archived:
-            self._applications.unarchive(registered.id)
         try:
+            self._lease.check()
+            if registered.archived:
+                self._applications.unarchive(registered.id)
             self._lease.check()
             self._applications.delete(registered.id)
         except Missing:
@@ -454,7 +465,7 @@ class Run:
 
     def _see(self, path: str) -> _Seen:
         record = self._records.one(path)
-        stored = self._records.read(path) if record.living else None
+        stored = self._records.read(path, record.current) if record.living else None
         blank = record.living and stored is None and self._records.blank(path, record.current)
         return _Seen(record, stored, blank)
 
@@ -482,7 +493,9 @@ class Run:
                 return
             if found.current > facts.version:
                 break
-            number = found.metadata_version  # somebody, or a fence of ours, wrote metadata since it was read
+            # somebody, or a fence of ours, wrote metadata since it was read
+            facts = dataclasses.replace(facts, others=found.base.others)
+            number = found.metadata_version
         raise _failure(step, f"the facts of its record could not be written: {reason.message}", "registrar apply")
 
     def _fence(self, step: Step, seen: _Seen) -> Facts | None:
@@ -497,9 +510,10 @@ class Run:
             return None
         self._lease.check()
         if record.facts and record.living and not seen.blank:
+            facts = self._succeeded(record, record.facts.client_id)
             stored = self._records.again(step.path, record.current)
             self._tell(step, "fenced", f"version {stored.version}")
-            return _succeeded(record.facts, record.facts.client_id, stored.version, lambda _: None)
+            return dataclasses.replace(facts, version=stored.version)
         if record.kind in (Kind.NONE, Kind.EMPTY):
             target = self.world.target
             facts = dataclasses.replace(
@@ -560,10 +574,12 @@ class Run:
         """The stored credential belongs to the marked application: settle and finish it."""
         application = self.world.wanted.get(step.path) or _as_registered(step.path, own)
         if record.kind is not Kind.SETTLED:
-            facts = _succeeded(record.base, own.client_id, record.current, self._retiring(record))
+            facts = self._succeeded(record, own.client_id)
             version = record.version(record.current)
             facts = dataclasses.replace(facts, registered_at=version.created_at if version else record.seen_at)
             self._settle(step, self._described(facts, application), record)
+        if own.archived:
+            return  # somebody's decision; Nexus refuses to change an archived one
         self._lease.check()
         self._applications.update(own.id, {"description": application.description or ""})
         self._tell(step, "finished", f"client id {own.client_id}")
@@ -578,7 +594,7 @@ class Run:
         if stored is None:
             return self._left(step, "it is no credential")
         if facts.version and self._records.read(step.path, facts.version) == stored:
-            self._settle(step, _succeeded(facts, facts.client_id, record.current, lambda _: None), record)
+            self._settle(step, self._succeeded(record, facts.client_id), record)
             return Outcome(step, Status.DONE, "settled: the same credential was stored again")
         living = self.world.by_client.get(stored.client_id)
         if living is None or living.archived:
@@ -587,8 +603,7 @@ class Run:
             return self._left(step, "it is the credential of another path")
         if self._services.proof.prove(stored, living.redirect_uri) is not Verdict.RIGHT:
             return self._left(step, "it could not be proved")
-        settled = _succeeded(facts, stored.client_id, record.current, self._retiring(record))
-        self._settle(step, settled, record)
+        self._settle(step, self._succeeded(record, stored.client_id), record)
         return Outcome(step, Status.DONE, f"settled: {stored.client_id} is stored, lives and proves right")
 
     def _left(self, step: Recover, why: str) -> Outcome:
@@ -598,37 +613,35 @@ class Run:
         blocked = Blocked(path=step.path, name=step.name, version=step.version, reason=reason, hint=hint)
         return Outcome(blocked, Status.BLOCKED, reason)
 
-    def _retiring(self, record: Record) -> Callable[[str], Former | None]:
-        """What becomes of the registration that a record names when another takes its place: living, it retires."""
+    def _succeeded(self, record: Record, client_id: str) -> Facts:
+        """The facts of the newest version with this client id: the only way in which facts follow what is stored.
 
-        def retiring(client_id: str) -> Former | None:
-            before = self.world.by_client.get(client_id)
-            if before is None or before.archived:
-                return None
-            return Former(client_id, record.base.version, record.seen_at + GRACE)
+        The same client again is a claim or a fence: a late return to the old one is refused from now on, so it leaves.
+        Another client: the one before retires, if it lives.
+        """
+        facts = record.base
+        leaving = [former for former in formers(facts) if former.client_id != client_id]
+        if len(leaving) > 1:
+            leaving = [former for former in leaving if self._lives(former.client_id)]
+        if len(leaving) > 1:
+            told = f"{' and '.join(former.client_id for former in leaving)} are both still to be archived"
+            raise StepFailed(told, hint="archive one of them in Nexus, then registrar apply")
+        facts = dataclasses.replace(
+            facts, version=record.current, leaving=leaving[0] if leaving else None, retiring=None
+        )
+        if client_id == facts.client_id:
+            return facts
+        before = record.base
+        retiring = (
+            Former(before.client_id, before.version, record.seen_at + GRACE) if self._lives(before.client_id) else None
+        )
+        return dataclasses.replace(
+            facts, client_id=client_id, retiring=retiring, state=State.REGISTERED, rotated_at=None, proven_at=None
+        )
 
-        return retiring
-
-
-def _succeeded(facts: Facts, client_id: str, version: int, retiring: Callable[[str], Former | None]) -> Facts:
-    """The facts of a newer version with this client id: the only way in which facts follow what is stored.
-
-    The same client again is a claim or a fence: a late return to the old one is refused from now on, so it leaves.
-    """
-    same = client_id == facts.client_id
-    newly = None if same or not facts.client_id else retiring(facts.client_id)
-    leaving = [former for former in formers(facts) if former.client_id != client_id]
-    if len(leaving) > 1:
-        told = f"{' and '.join(former.client_id for former in leaving)} are both still to be archived"
-        raise StepFailed(told, hint="archive one of them in Nexus, then registrar apply")
-    return dataclasses.replace(
-        facts,
-        client_id=client_id,
-        version=version,
-        retiring=newly,
-        leaving=leaving[0] if leaving else None,
-        state=facts.state if same else State.REGISTERED,
-    )
+    def _lives(self, client_id: str) -> bool:
+        registered = self.world.by_client.get(client_id)
+        return registered is not None and not registered.archived
 
 
 def _path(step: Step) -> str:

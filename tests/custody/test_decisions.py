@@ -134,7 +134,6 @@ def test_what_a_recovered_path_needs_is_not_done_to_its_namesake_again(lab: Lab)
     lab.assert_whole(TWIN, NAMESAKE)
 
 
-@pytest.mark.xfail(strict=True, reason="World.undeclared counts settled records only")
 @pytest.mark.parametrize("how", ["claimed", "deleted"])
 def test_a_moved_path_is_blocked_even_while_its_old_record_is_in_disorder(lab: Lab, how: str) -> None:
     lab.apply(VIEWER)
@@ -221,9 +220,6 @@ def test_facts_alone_tell_a_new_protection_and_a_released_field(lab: Lab, wanted
     assert isinstance(lab.step(wanted), Update)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_from_facts does not look at `state`, so it keeps what a Retire is half through"
-)
 def test_facts_alone_tell_a_retire_that_stopped(lab: Lab) -> None:
     lab.apply(VIEWER)
     lab.set_facts(state=State.RETIRED)
@@ -263,9 +259,6 @@ def test_a_claim_forgets_neither_of_two_that_are_still_to_be_archived(lab: Lab) 
     assert remembered(lab) == {old.client_id, older.client_id}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_succeeded counts formers that are archived, and Expire waits for a settled one"
-)
 def test_a_claim_is_settled_once_one_of_two_is_archived(lab: Lab) -> None:
     lab.apply(VIEWER)
     old, older = lab.register(), lab.register()
@@ -280,7 +273,6 @@ def test_a_claim_is_settled_once_one_of_two_is_archived(lab: Lab) -> None:
     assert old.client_id in remembered(lab)
 
 
-@pytest.mark.xfail(strict=True, reason="_fence writes before _succeeded refuses, so each try uses up a version")
 def test_a_half_made_one_uses_up_no_versions_until_one_of_two_is_archived(lab: Lab) -> None:
     lab.apply(VIEWER)
     old, older = lab.register(), lab.register()
@@ -334,7 +326,6 @@ def test_a_time_without_its_offset_makes_the_facts_stale_not_the_plan_fail(lab: 
     assert isinstance(lab.step(VIEWER), Keep)
 
 
-@pytest.mark.xfail(strict=True, reason="Facts.parse drops every parsed fact when one of them is garbled")
 def test_one_garbled_fact_does_not_forget_the_one_that_retires(lab: Lab) -> None:
     lab.apply(VIEWER)
     old = lab.register()
@@ -346,7 +337,6 @@ def test_one_garbled_fact_does_not_forget_the_one_that_retires(lab: Lab) -> None
     assert remembered(lab) == {old.client_id}
 
 
-@pytest.mark.xfail(strict=True, reason="_succeeded keeps the times of the credential that was there before")
 def test_the_times_of_a_credential_are_not_those_of_the_one_before(lab: Lab) -> None:
     lab.apply(VIEWER)
     earlier = datetime.now(UTC) - timedelta(hours=1)
@@ -382,7 +372,6 @@ def test_a_living_application_is_not_forgotten_when_its_key_was_deleted(lab: Lab
     assert not isinstance(lab.step(VIEWER), Create)
 
 
-@pytest.mark.xfail(strict=True, reason="_withdrawn looks at the newest version, an empty fence, not at the facts' one")
 def test_a_destroyed_secret_stays_gone_after_a_fence(lab: Lab) -> None:
     lab.apply(VIEWER)
     lab.version_call("destroy", 1)
@@ -397,7 +386,6 @@ def test_a_destroyed_secret_stays_gone_after_a_fence(lab: Lab) -> None:
 # -- a mark that is only left over -------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a marked registration that retires counts as half made, and is deleted")
 def test_a_left_over_mark_does_not_cost_the_one_that_retires_its_grace(lab: Lab) -> None:
     lab.apply(VIEWER)
     old = lab.register()
@@ -408,7 +396,6 @@ def test_a_left_over_mark_does_not_cost_the_one_that_retires_its_grace(lab: Lab)
     assert old.client_id in lab.living()
 
 
-@pytest.mark.xfail(strict=True, reason="Recover removes every mark but that of the newest stored credential")
 @pytest.mark.parametrize("newer", ["garbage", "by hand", "half made"])
 def test_a_left_over_mark_does_not_cost_the_one_that_the_facts_describe(lab: Lab, newer: str) -> None:
     lab.apply(VIEWER)
@@ -423,7 +410,6 @@ def test_a_left_over_mark_does_not_cost_the_one_that_the_facts_describe(lab: Lab
     assert settled.client_id in lab.living(), "its secret was stored and its clients work"
 
 
-@pytest.mark.xfail(strict=True, reason="_finish_own clears the mark with a PUT, which Nexus refuses of an archived one")
 def test_an_undeclared_one_that_was_archived_before_it_was_finished_is_left_in_peace(lab: Lab) -> None:
     stored = lab.half_make()
     lab.write_credential(stored)

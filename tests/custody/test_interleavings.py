@@ -83,7 +83,6 @@ def test_a_lease_that_ends_while_a_create_is_looked_for_leaves_a_question_of_cus
     assert lab.registered()[0].mark
 
 
-@pytest.mark.xfail(strict=True, reason="_removed_late looks at its lease only after a list that was answered")
 def test_no_second_create_is_sent_after_the_lease_though_nexus_lists_nothing(lab: Lab) -> None:
     lab.nexus_proxy.on("POST", CREATE, proxy.lose_answer, times=9)
     lab.nexus_proxy.before = once(
@@ -93,7 +92,6 @@ def test_no_second_create_is_sent_after_the_lease_though_nexus_lists_nothing(lab
     assert creates(lab) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="_register forgets its doubt when the second create is refused or not sent")
 def test_a_refused_second_create_does_not_settle_the_doubt_about_the_first(lab: Lab) -> None:
     lab.nexus_proxy.on("POST", CREATE, proxy.keep_for_later)
     lab.nexus_proxy.on("POST", CREATE, proxy.say(429))
@@ -120,10 +118,7 @@ def test_no_second_create_is_sent_after_two_interrupts(lab: Lab) -> None:
     "error",
     [
         BrokenPipeError(),
-        pytest.param(
-            RuntimeError("App is not running"),
-            marks=pytest.mark.xfail(strict=True, reason="_tell survives an OSError only"),
-        ),
+        RuntimeError("App is not running"),
     ],
     ids=["terminal", "app"],
 )
@@ -204,7 +199,6 @@ def test_a_version_that_somebody_writes_instead_of_a_lost_store_is_not_described
     assert lab.living() == [by_hand.client_id]
 
 
-@pytest.mark.xfail(strict=True, reason="_see reads whatever is newest, not the version that it has just looked at")
 def test_a_store_that_lands_between_the_two_looks_at_its_record_is_described_by_its_own_version(lab: Lab) -> None:
     lab.apply(VIEWER)
     lab.by_hand.delete(lab.registered()[0].id)
@@ -236,7 +230,6 @@ def test_facts_that_somebody_overtakes_are_written_with_the_next_number(lab: Lab
     lab.assert_whole(wanted)
 
 
-@pytest.mark.xfail(strict=True, reason="_settle sends the same facts again, over the keys it was refused for")
 def test_a_key_that_an_operator_adds_meanwhile_is_kept_where_the_server_tells_of_it(lab: Lab) -> None:
     lab.apply(VIEWER)
 
@@ -380,7 +373,6 @@ def test_a_value_that_vault_would_refuse_is_told_before_recovering(lab: Lab) -> 
     assert not [effect for effect in effects if APPLICATIONS in effect or effect.endswith("/viewer")]
 
 
-@pytest.mark.xfail(strict=True, reason="_remove takes Missing as done for the delete, not for the unarchive before it")
 def test_an_archived_marked_one_that_somebody_deletes_first_is_no_failure(lab: Lab) -> None:
     number = lab.id_of(lab.half_make().client_id)
     lab.by_hand.archive(number)
@@ -393,7 +385,6 @@ def test_an_archived_marked_one_that_somebody_deletes_first_is_no_failure(lab: L
     assert lab.apply(VIEWER).exit_code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a second Recover of one path is carried out, and what follows it never planned")
 def test_a_create_that_lands_while_a_run_recovers_does_not_make_a_success_of_half_the_work(lab: Lab) -> None:
     domain = lab.domain()
     lab.half_make()
@@ -458,7 +449,6 @@ def test_a_lock_that_may_not_be_read_is_not_asked_for_without_a_pause(lab: Lab) 
         lab.vault_proxy._rules.clear()
 
 
-@pytest.mark.xfail(strict=True, reason="Lease.__exit__ names the version before the lost renewal, and gives up")
 def test_a_lock_is_released_even_right_after_a_renewal_whose_answer_is_lost(lab: Lab) -> None:
     renewed = threading.Event()
 
