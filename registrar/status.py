@@ -91,7 +91,7 @@ def _row(world: World, path: str, step: Step | None) -> Row:
     return Row(
         path=path,
         name=name,
-        state=_STATES[step.operation] if step else "undeclared",
+        state=_state(world, path, step),
         manifest="declared" if application else "-",
         nexus=_in_nexus(world, path, world.by_client.get(client_id)),
         vault=_in_vault(record, marked=path in world.marked),
@@ -103,6 +103,13 @@ def _row(world: World, path: str, step: Step | None) -> Row:
         else "left alone: no manifest declares it",
         hint=step.hint if isinstance(step, Blocked) else "",
     )
+
+
+def _state(world: World, path: str, step: Step | None) -> str:
+    if step is None:
+        return "undeclared"
+    # kept since the run that holds the lock is at work on it, which is not the same as in sync
+    return "in progress" if isinstance(step, Keep) and path in world.marked else _STATES[step.operation]
 
 
 def _in_nexus(world: World, path: str, registered: Registered | None) -> str:

@@ -13,6 +13,7 @@ from registrar.errors import BrakeEngaged
 from registrar.model import Application, Former, Kind, Mark, State
 from registrar.plan import Plan, brake
 from registrar.report import Status
+from registrar.status import survey
 from registrar.steps import Blocked, Create, Expire, Keep, Recover, Restore, Retire, Step, Update
 from tests.custody.lab import DEAD_RUN, VIEWER, Lab, renamed
 
@@ -94,6 +95,9 @@ def test_being_registered_right_now(lab: Lab) -> None:
         step = lab.step(VIEWER)
         assert isinstance(step, Keep)
         assert "the test" in step.note
+        world = lab.observe(VIEWER)
+        (row,) = survey(world, plan.plan(world)).rows
+        assert (row.state, row.nexus) == ("in progress", "half-made")
 
 
 def test_marked_with_data_and_no_facts_of_this_client(lab: Lab) -> None:
