@@ -274,10 +274,13 @@ class Run:
             self.stop.because(error)
 
     def _tell(self, step: Step, stage: str, detail: str = "") -> None:
-        if self._on_event:
-            # a listener that is gone must not cost the secret that is about to be stored
-            with self._telling, contextlib.suppress(Exception):
+        with self._telling:
+            if self._on_event is None:
+                return
+            try:
                 self._on_event(Event(step.path, step.name, stage, detail))
+            except Exception:  # noqa: BLE001 (a listener that is gone must not cost the secret about to be stored)
+                self._on_event = None
 
     # -- create --------------------------------------------------------------------------------------------------------
 
