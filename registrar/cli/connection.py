@@ -17,7 +17,7 @@ import click
 
 from registrar import config, manifest, reconcile, render
 from registrar.cli.output import say
-from registrar.config import Need, NexusLogin, Settings, VaultLogin
+from registrar.config import Need, NexusLogin, Settings
 from registrar.errors import ManifestsInvalid, Missing, Unsuitable, UsageError
 from registrar.model import Application, Target
 from registrar.plan import World
@@ -152,18 +152,16 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
     stack.callback(running.close)
     declared = config.load(_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
     nexus_home, vault_home = running.home
-    target = replace(
-        declared.target, name=declared.target.name, nexus_url=nexus_home, frontend_url=nexus_home, vault_addr=vault_home
-    )
     return replace(
         declared,
-        target=target,
-        nexus=NexusLogin(
-            running.nexus_url,
+        target=replace(declared.target, nexus_url=nexus_home, frontend_url=nexus_home, vault_addr=vault_home),
+        nexus=replace(
+            declared.nexus,
+            url=running.nexus_url,
             api_key=Secret(running.sysadmin.api_key),
             api_secret=Secret(running.sysadmin.api_secret),
         ),
-        vault=VaultLogin(running.vault_addr, token=Secret(running.vault_token)),
+        vault=replace(declared.vault, addr=running.vault_addr, token=Secret(running.vault_token)),
     )
 
 
