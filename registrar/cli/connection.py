@@ -110,7 +110,7 @@ def _stdin(paths: tuple[str, ...]) -> bytes:
 @contextlib.contextmanager
 def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True) -> Iterator[Connection]:
     """The services of the chosen target, or of the embedded sandbox; nothing is sent before something is asked."""
-    given = {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
+    given = _given(ctx, flags)
     environ = config.environment()
     with contextlib.ExitStack() as stack:
         if given.get("sandbox"):
@@ -127,12 +127,17 @@ def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = Tru
 
 def offline(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Settings, bool]:
     """The settings for a command that asks no service, and whether stdout may have colour."""
-    given = {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
+    given = _given(ctx, flags)
     environ = config.environment()
     if given.get("sandbox"):
         given.setdefault("target", config.SANDBOX)
     settings = config.load(_flags(given), environ, Path.cwd(), need=Need.NOTHING)
     return settings, config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
+
+
+def _given(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of the command, which beat those before it."""
+    return {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
 
 
 def _flags(given: Mapping[str, Any]) -> config.Flags:

@@ -12,6 +12,7 @@ from registrar.cli.output import data, say
 if TYPE_CHECKING:
     from registrar.sandbox import Sandbox
 
+# spelt again, since importing the sandbox for a --help would cost more than the whole command
 _STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
 
 

@@ -223,3 +223,10 @@ def test_every_error_has_an_exit_code_of_the_table() -> None:
         parents = [parent.__name__ for parent in error.__mro__ if parent.__name__ in CODES]
         assert error.exit_code == CODES[parents[0]], error
         pending += error.__subclasses__()
+
+
+def test_the_stages_that_the_command_offers_are_those_of_the_stand_in() -> None:
+    from registrar.cli.sandbox import _STAGES
+    from registrar.sandbox import STAGES
+
+    assert _STAGES == STAGES
