@@ -16,18 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from registrar import targets
+from registrar import logins, targets
 from registrar.document import did_you_mean
 from registrar.errors import UsageError
 from registrar.lint import quoted
+from registrar.logins import TIMEOUT_S, AuthFlags, NexusLogin, VaultLogin
 from registrar.model import Target
-from registrar.secret import Secret
 from registrar.targets import Declarations, Declared, Location
+from registrar.tls import Tls
 
 SANDBOX: Final = "sandbox"
 """The target that is there without being declared; the sandbox fills in its addresses."""
-
-_TIMEOUT_S: Final = 60.0  # Vault's own default
 
 
 class Need(enum.Flag):
@@ -50,37 +49,12 @@ class Flags:
     vault_addr: str | None = None
     vault_mount: str | None = None
     vault_prefix: str | None = None
+    vault_namespace: str | None = None
+    vault_auth: str | None = None
+    vault_auth_mount: str | None = None
+    vault_role: str | None = None
+    vault_username: str | None = None
     timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NexusLogin:
-    """How to reach Nexus and what to show there; `nexus_credentials` is where in Vault key and secret are."""
-
-    url: str = ""
-    token: Secret | None = None
-    api_key: Secret | None = None
-    api_secret: Secret | None = None
-    nexus_credentials: str | None = None
-    login_client_id: str | None = None
-    cacert: str | None = None
-    timeout_s: float = _TIMEOUT_S
-
-
-@dataclass(frozen=True, slots=True)
-class VaultLogin:
-    """How to reach Vault and what to show there."""
-
-    addr: str = ""
-    token: Secret | None = None
-    namespace: str | None = None
-    cacert: str | None = None
-    capath: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    tls_server_name: str | None = None
-    skip_verify: bool = False
-    timeout_s: float = _TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +65,7 @@ class Settings:
     targets: tuple[str, ...] = ()
     manifests: Path | None = None
     config_file: Path | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict)
     nexus: NexusLogin = field(default_factory=NexusLogin)
     vault: VaultLogin = field(default_factory=VaultLogin)
 
@@ -113,6 +88,7 @@ _SOURCES: Final = {
     "vault_addr": _Source("VAULT_ADDR", Need.VAULT),
     "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.VAULT),
     "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.VAULT),
+    "vault_namespace": _Source("VAULT_NAMESPACE", Need.VAULT),
 }
 _NAMES: Final = {"nexus_url": "Nexus", "vault_addr": "Vault"}
 _VARIABLES: Final = ("REGISTRAR_TARGET", "REGISTRAR_CONFIG", "REGISTRAR_VAULT_MOUNT", "REGISTRAR_VAULT_PREFIX")
@@ -123,6 +99,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
     for name in environ:
         if name.startswith("REGISTRAR_") and name not in _VARIABLES:
             raise UsageError(f"there is no variable {quoted(name)}", hint=did_you_mean(name, _VARIABLES))
+    environ = _of_openbao(environ)
     file = _file(flags, environ, cwd)
     declared = targets.read(file, _shown(file, cwd)) if file else Declarations()
     name = _choose(flags, environ, declared, file, need)
@@ -137,8 +114,11 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
         tuple(declared.targets),
         file.parent / declared.manifests if file else None,
         file,
-        _nexus_login(values["nexus_url"], target, flags, environ if Need.NEXUS in need else {}),
-        _vault_login(values["vault_addr"], flags, environ if Need.VAULT in need else {}),
+        _proxies(environ),
+        _nexus_login(values["nexus_url"], target, flags, environ) if Need.NEXUS in need else NexusLogin(),
+        _vault_login(values, target, flags, environ, file.parent if file else cwd)
+        if Need.VAULT in need
+        else VaultLogin(),
     )
 
 
@@ -229,7 +209,7 @@ def _origin(url: str) -> str:
 
 def _refuse_neighbours(name: str, values: Mapping[str, str], declared: Declarations) -> None:
     """Raise where a flag or variable moves this target into the folder of another one."""
-    here = Location(values["vault_addr"], values["vault_mount"], values["vault_prefix"])
+    here = Location(values["vault_addr"], values["vault_namespace"], values["vault_mount"], values["vault_prefix"])
     for other, target in declared.targets.items():
         if other != name and here.addr and here.overlaps(target.location):
             raise UsageError(
@@ -240,58 +220,52 @@ def _refuse_neighbours(name: str, values: Mapping[str, str], declared: Declarati
 
 
 def _nexus_login(url: str, target: Declared, flags: Flags, environ: Mapping[str, str]) -> NexusLogin:
-    login = NexusLogin(
-        url,
-        token=_secret(environ.get("NEXUS_TOKEN", ""), "NEXUS_TOKEN"),
-        api_key=_secret(environ.get("NEXUS_API_KEY", ""), "NEXUS_API_KEY"),
-        api_secret=_secret(environ.get("NEXUS_API_SECRET", ""), "NEXUS_API_SECRET"),
-        nexus_credentials=target.values.get("nexus_credentials"),
-        login_client_id=target.values.get("login_client_id"),
-        cacert=_existing(environ, "NEXUS_CACERT"),
-        timeout_s=_timeout(flags, ""),
-    )
-    if (login.api_key is None) != (login.api_secret is None):
-        raise UsageError("NEXUS_API_KEY and NEXUS_API_SECRET belong together", hint="set both, or unset both")
-    return login
+    return logins.nexus_login(url, target.values, environ, _tls("NEXUS", environ), _timeout(flags, ""))
 
 
-def _vault_login(addr: str, flags: Flags, environ: Mapping[str, str]) -> VaultLogin:
+def _vault_login(
+    values: Mapping[str, str], target: Declared, flags: Flags, environ: Mapping[str, str], beside: Path
+) -> VaultLogin:
+    said = AuthFlags(flags.vault_auth, flags.vault_auth_mount, flags.vault_role, flags.vault_username)
     return VaultLogin(
-        addr,
-        token=_vault_token(environ),
-        namespace=environ.get("VAULT_NAMESPACE") or None,
-        cacert=_existing(environ, "VAULT_CACERT"),
-        capath=_existing(environ, "VAULT_CAPATH"),
-        client_cert=_existing(environ, "VAULT_CLIENT_CERT"),
-        client_key=_existing(environ, "VAULT_CLIENT_KEY"),
-        tls_server_name=environ.get("VAULT_TLS_SERVER_NAME") or None,
-        skip_verify=_truth(environ, "VAULT_SKIP_VERIFY"),
+        values["vault_addr"],
+        logins.vault_auth(target.vault_auth, beside, said, environ),
+        namespace=values["vault_namespace"],
+        tls=_tls("VAULT", environ),
         timeout_s=_timeout(flags, environ.get("VAULT_CLIENT_TIMEOUT", "")),
     )
 
 
-def _vault_token(environ: Mapping[str, str]) -> Secret | None:
-    """The token of VAULT_TOKEN, or the one that `vault login` has left in the home folder."""
-    if token := environ.get("VAULT_TOKEN"):
-        return _secret(token, "VAULT_TOKEN")
-    if not environ.get("HOME"):
-        return None
-    file = Path(environ["HOME"], ".vault-token")
-    try:
-        return _secret(file.read_bytes().decode("latin-1").removesuffix("\n").removesuffix("\r"), str(file))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", hint="set VAULT_TOKEN, or mend the file") from None
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxies by scheme, and under `no` the hosts reached without one; lower case first, as curl has it."""
+    names = {"http": "http_proxy", "https": "https_proxy", "no": "no_proxy"}
+    found = {scheme: environ.get(name) or environ.get(name.upper(), "") for scheme, name in names.items()}
+    everywhere = environ.get("all_proxy") or environ.get("ALL_PROXY", "")
+    return {scheme: found[scheme] or everywhere for scheme in names if found[scheme] or (everywhere and scheme != "no")}
 
 
-def _secret(text: str, origin: str) -> Secret | None:
-    """A secret out of the environment, refused where it could not be a header of its own."""
-    if not text:
-        return None
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise UsageError(f"{origin} has spaces, line breaks or characters that no token has", hint=f"set {origin} anew")
-    return Secret(text)
+def _of_openbao(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with OpenBao's own names read as Vault's, of which its programs take either."""
+    renamed = {f"VAULT_{name[4:]}": (name, value) for name, value in environ.items() if name.startswith("BAO_")}
+    for twin, (name, value) in renamed.items():
+        if environ.get(twin, value) != value:
+            raise UsageError(f"{name} and {twin} contradict one another", hint=f"unset {name} or {twin}")
+    return {**environ, **{twin: value for twin, (_, value) in renamed.items()}}
+
+
+def _tls(service: str, environ: Mapping[str, str]) -> Tls:
+    tls = Tls(
+        service,
+        cacert=_existing(environ, f"{service}_CACERT"),
+        capath=_existing(environ, f"{service}_CAPATH"),
+        client_cert=_existing(environ, f"{service}_CLIENT_CERT"),
+        client_key=_existing(environ, f"{service}_CLIENT_KEY"),
+        server_name=environ.get(f"{service}_TLS_SERVER_NAME") or None,
+        skip_verify=_truth(environ, f"{service}_SKIP_VERIFY"),
+    )
+    if tls.client_key and not tls.client_cert:
+        raise UsageError(f"{service}_CLIENT_KEY is nothing without {service}_CLIENT_CERT", hint="set both, or neither")
+    return tls
 
 
 def _existing(environ: Mapping[str, str], variable: str) -> str | None:
@@ -319,7 +293,7 @@ def _timeout(flags: Flags, exported: str) -> float:
             raise UsageError("--timeout is not a number of seconds above 0", hint="--timeout 30")
         return flags.timeout
     if not exported:
-        return _TIMEOUT_S
+        return TIMEOUT_S
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s|m|h)?", exported)
     if not match or not float(match[1]):
         raise UsageError("VAULT_CLIENT_TIMEOUT is not a duration such as 30s", hint="unset VAULT_CLIENT_TIMEOUT")

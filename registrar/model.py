@@ -45,6 +45,7 @@ class Target:
     vault_addr: str
     vault_mount: str = "secret"
     vault_prefix: str = "nexus"
+    vault_namespace: str = ""
     set: str = ""
     production: bool = False
     allowed_hosts: tuple[str, ...] = ()

@@ -383,7 +383,11 @@ class Run:
                 version = record.version(record.current)
                 return Stored(record.current, version.created_at if version else record.seen_at)
             if not fence:
-                return None
+                if record.current != step.version:
+                    return None
+                # a standby that lags: the store was refused since there is another version than this
+                time.sleep(self._pace.poll_s)
+                continue
             try:
                 facts = self._fence(step, seen)
             except VersionMismatch:
@@ -391,7 +395,7 @@ class Run:
             if facts and record.kind is Kind.SETTLED:
                 self._settle(step, facts, record)
             return None
-        raise _failure(step, "somebody keeps writing to its record", _RECOVER)
+        raise _failure(step, "its record cannot be seen as it is: somebody keeps writing, or Vault lags", _RECOVER)
 
     def _in_custody(self, step: Create, credential: Credential, error: RegistrarError) -> CustodyError:
         told = f"registered as {credential.client_id}, and its secret may not be stored: {error.message}"

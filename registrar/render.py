@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from registrar.errors import RegistrarError
@@ -216,7 +216,7 @@ def event_text(event: Event, *, brief: bool = False) -> str:
 
 def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     """What was done, where each credential is, and everything that was not done with the command that goes on."""
-    outcomes = [outcome for outcome in report.outcomes if outcome.status is not Ended.KEPT]
+    outcomes = [_without(report.cause, outcome) for outcome in report.outcomes if outcome.status is not Ended.KEPT]
     cells = [
         (str(outcome.status), _operation(outcome.step), visible(outcome.step.name), _told(outcome, target))
         for outcome in outcomes
@@ -234,6 +234,12 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     total = ", ".join(f"{count} {status}" for status, count in counts if count and status is not Ended.KEPT)
     ending = (total or "nothing was to be done") + ("; interrupted" if report.interrupted else "")
     return "\n".join([*lines, "", ending])
+
+
+def _without(cause: RegistrarError | None, outcome: Outcome) -> Outcome:
+    """A step that was not begun, without the reason that the end of the report gives for all of them."""
+    told_below = outcome.status is Ended.SKIPPED and outcome.error is cause
+    return replace(outcome, error=None) if told_below else outcome
 
 
 def _operation(step: Step) -> str:

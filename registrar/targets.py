@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from registrar.document import SIZE_LIMIT_BYTES, Node, Reader, did_you_mean
 from registrar.errors import UsageError
 from registrar.lint import Level, ordered, quoted
+from registrar.logins import AUTH_KEYS, METHODS
 from registrar.model import FACT_LIMIT_BYTES
 from registrar.uri import Uri, address_faults
 
@@ -50,12 +51,21 @@ def folder(text: str) -> str:
     return path
 
 
+def namespace(text: str) -> str:
+    """A namespace without slashes at its ends; empty for the root, which Vault also calls `root`."""
+    path = text.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*|", path):
+        raise ValueError("is not a namespace such as team or org/team")
+    return "" if path == "root" else path
+
+
 NORMAL: Final[Mapping[str, Callable[[str], str]]] = {
     "nexus_url": nexus_address,
     "frontend_url": address,
     "vault_addr": address,
     "vault_mount": folder,
     "vault_prefix": folder,
+    "vault_namespace": namespace,
     "nexus_credentials": folder,
     "login_client_id": str,
 }
@@ -66,13 +76,18 @@ class Location(NamedTuple):
     """Where a target keeps its records; an empty `addr` is not known yet, so it may be any."""
 
     addr: str
+    namespace: str
     mount: str
     prefix: str
 
+    @property
+    def folder(self) -> str:
+        """The folder as it is reached from the root: a namespace is the first part of its mounts' paths."""
+        return "".join(f"{part}/" for part in (self.namespace, self.mount, self.prefix) if part)
+
     def overlaps(self, other: Location) -> bool:
         """Whether one's records may lie in the other's folder."""
-        mine, theirs = f"{self.mount}/{self.prefix}/", f"{other.mount}/{other.prefix}/"
-        nested = mine.startswith(theirs) or theirs.startswith(mine)
+        nested = self.folder.startswith(other.folder) or other.folder.startswith(self.folder)
         return nested and (not self.addr or not other.addr or self.addr == other.addr)
 
 
@@ -81,6 +96,7 @@ class Declared:
     """A target as far as it is declared; `values` has the keys of NORMAL that are there."""
 
     values: Mapping[str, str] = field(default_factory=dict)
+    vault_auth: Mapping[str, str] = field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
     production: bool = False
 
@@ -89,6 +105,7 @@ class Declared:
         """Where its records are, as far as the file tells."""
         return Location(
             self.values.get("vault_addr", ""),
+            self.values.get("vault_namespace", ""),
             self.values.get("vault_mount", "secret"),
             self.values.get("vault_prefix", "nexus"),
         )
@@ -158,7 +175,7 @@ def _targets(reader: Reader, node: Node) -> dict[str, Declared]:
 
 
 def _target(reader: Reader, node: Node) -> Declared:
-    fields = reader.fields(node, (*NORMAL, "allowed_hosts", "production"), "a target")
+    fields = reader.fields(node, (*NORMAL, "vault_auth", "allowed_hosts", "production"), "a target")
     values: dict[str, str] = {}
     for key, normal in NORMAL.items():
         text = reader.string(fields[key], key) if key in fields else None
@@ -170,4 +187,16 @@ def _target(reader: Reader, node: Node) -> Declared:
     hosts = reader.items(fields["allowed_hosts"], "allowed_hosts") if "allowed_hosts" in fields else []
     production = reader.boolean(fields["production"], "production") if "production" in fields else False
     names = tuple(name for host in hosts if (name := reader.string(host, "a host of allowed_hosts")))
-    return Declared(values, names, bool(production))
+    auth = _vault_auth(reader, fields["vault_auth"]) if "vault_auth" in fields else {}
+    return Declared(values, auth, names, bool(production))
+
+
+def _vault_auth(reader: Reader, node: Node) -> dict[str, str]:
+    fields = reader.fields(node, AUTH_KEYS, "vault_auth")
+    found = {key: text for key in fields if (text := _text(reader, fields[key], key))}
+    if "method" in found and found["method"] not in METHODS:
+        hint = did_you_mean(found["method"], METHODS)
+        reader.report(f"there is no Vault login by {quoted(found['method'])}", fields["method"], hint=hint)
+    if "method" not in fields:
+        reader.report("vault_auth has no method", node, hint=f"method: {'|'.join(METHODS)}")
+    return found

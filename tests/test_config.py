@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registrar import config, targets
+from registrar import targets
 from registrar.config import Flags, Need, Settings, load, state_dir
 from registrar.errors import UsageError
+from registrar.logins import Method, VaultLogin
 from registrar.model import Target
 from registrar.secret import Secret
 from registrar.targets import Location
+from registrar.tls import Tls
 
 FILE = """
 set: twin-platform
@@ -319,9 +321,9 @@ def test_two_targets_in_one_folder(tmp_path: Path, one: str, other: str) -> None
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (Location("https://a", "secret", "nexus"), Location("https://b", "secret", "nexus")),
-        (Location("", "secret", "nexus"), Location("", "kv", "nexus")),
-        (Location("", "secret", "nexus"), Location("", "secret", "nexus-dev")),
+        (Location("https://a", "", "secret", "nexus"), Location("https://b", "", "secret", "nexus")),
+        (Location("", "", "secret", "nexus"), Location("", "", "kv", "nexus")),
+        (Location("", "", "secret", "nexus"), Location("", "", "secret", "nexus-dev")),
     ],
 )
 def test_folders_apart(one: Location, other: Location) -> None:
@@ -364,15 +366,22 @@ def revealed(secret: Secret | None) -> str | None:
     return secret.reveal() if secret else None
 
 
+def token_of(settings: Settings) -> Secret | None:
+    auth = settings.vault.auth
+    assert auth.method is Method.TOKEN
+    return auth.secret() if auth.secret else None
+
+
 def test_credentials_of_the_environment(tmp_path: Path) -> None:
     environ = BOTH | {"NEXUS_TOKEN": "t", "NEXUS_API_KEY": "k", "NEXUS_API_SECRET": "s", "VAULT_TOKEN": "v"}
     settings = load(Flags(), environ, tmp_path)
-    nexus, vault = settings.nexus, settings.vault
-    assert [revealed(secret) for secret in (nexus.token, nexus.api_key, nexus.api_secret, vault.token)] == list("tksv")
+    nexus = settings.nexus
+    secrets = (nexus.token, nexus.api_key, nexus.api_secret, token_of(settings))
+    assert [revealed(secret) for secret in secrets] == list("tksv")
     assert "Secret(********)" in repr(settings)
     # Who does not need a service gets no credentials for it.
     assert load(Flags(), environ, tmp_path, need=Need.VAULT).nexus.token is None
-    assert load(Flags(), environ, tmp_path, need=Need.NEXUS).vault.token is None
+    assert token_of(load(Flags(), environ, tmp_path, need=Need.NEXUS)) is None
 
 
 @pytest.mark.parametrize("variable", ["NEXUS_API_KEY", "NEXUS_API_SECRET"])
@@ -388,12 +397,12 @@ def test_half_a_key(tmp_path: Path, variable: str) -> None:
 def test_the_token_of_vault_login(tmp_path: Path, content: bytes, token: str | None) -> None:
     (tmp_path / ".vault-token").write_bytes(content)
     environ = BOTH | {"HOME": str(tmp_path)}
-    assert revealed(load(Flags(), environ, tmp_path).vault.token) == token
-    assert revealed(load(Flags(), environ | {"VAULT_TOKEN": "own"}, tmp_path).vault.token) == "own"
+    assert revealed(token_of(load(Flags(), environ, tmp_path))) == token
+    assert revealed(token_of(load(Flags(), environ | {"VAULT_TOKEN": "own"}, tmp_path))) == "own"
 
 
 def test_no_token_at_all(tmp_path: Path) -> None:
-    assert load(Flags(), BOTH | {"HOME": str(tmp_path)}, tmp_path).vault.token is None
+    assert token_of(load(Flags(), BOTH | {"HOME": str(tmp_path)}, tmp_path)) is None
     (tmp_path / ".vault-token").mkdir()
     error = refused(Flags(), BOTH | {"HOME": str(tmp_path)}, tmp_path)
     assert error.message == f"{tmp_path / '.vault-token'} cannot be read: Is a directory"
@@ -427,10 +436,13 @@ def test_the_variables_of_the_vault_client(tmp_path: Path) -> None:
         "NEXUS_CACERT": here,
     }
     settings = load(Flags(), environ, tmp_path)
-    assert settings.vault == config.VaultLogin(
-        "https://vault.example.org", None, "team", here, here, here, here, "vault", skip_verify=True, timeout_s=1.5
+    assert settings.vault == VaultLogin(
+        "https://vault.example.org",
+        namespace="team",
+        tls=Tls("VAULT", here, here, here, here, "vault", skip_verify=True),
+        timeout_s=1.5,
     )
-    assert (settings.nexus.cacert, settings.nexus.timeout_s) == (here, 60)
+    assert (settings.nexus.tls, settings.nexus.timeout_s) == (Tls("NEXUS", here), 60)
 
 
 @pytest.mark.parametrize(

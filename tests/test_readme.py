@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registrar import config, errors, manifest, plan, render
+from registrar import config, errors, logins, manifest, plan, render
 from registrar.cli import _COMMANDS
 from registrar.model import Target
 
@@ -47,8 +47,15 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
     assert settings.targets == ("dev", "prod")
     assert settings.target.name == "dev"
     assert settings.target.location("viewer") == "secret/nexus/dev/viewer"
-    prod = config.load(config.Flags(target="prod"), {}, tmp_path, need=config.Need.BOTH)
+    job = {"VAULT_ID_TOKEN": "a.b.c"}
+    prod = config.load(config.Flags(target="prod"), job, tmp_path, need=config.Need.BOTH)
     assert prod.target.production
+    assert (prod.vault.auth.method, prod.vault.auth.mount, prod.vault.auth.role) == ("jwt", "gitlab", "registrar")
+
+
+def test_the_logins_are_all_there() -> None:
+    listed = re.findall(r"^\| `(token|[a-z]+)`(?:, `([a-z]+)`)? \| (?:a |`role`|`username`)", README, re.MULTILINE)
+    assert {method for pair in listed for method in pair if method} == set(logins.METHODS)
 
 
 def test_the_command_table_has_every_command() -> None:

@@ -88,10 +88,22 @@ def connection_options(command: click.Command) -> click.Command:
         "vault-addr": "Where Vault is.",
         "vault-mount": "Mount of the key-value store (version 2).",
         "vault-prefix": "Folder of the records below the mount.",
+        "vault-namespace": "Namespace of Vault.",
+        "vault-auth": "How to log in to Vault: token, approle, jwt, kubernetes, userpass, ldap or cert.",
+        "vault-auth-mount": "Mount of that auth method; default: its name.",
+        "vault-role": "Role to log in with; for approle its id.",
+        "vault-username": "User to log in as, with userpass or ldap.",
+    }
+    metavars = {
+        "config": "FILE",
+        "target": "NAME",
+        "vault-auth": "METHOD",
+        "vault-role": "NAME",
+        "vault-username": "NAME",
     }
     short = {"target": ["-t"]}
     for name, told in texts.items():
-        metavar = {"config": "FILE", "target": "NAME"}.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
+        metavar = metavars.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
         command.params.append(click.Option([*short.get(name, []), f"--{name}"], help=told, metavar=metavar))
     command.params += [
         click.Option(["--sandbox"], is_flag=True, default=None, help="Use embedded stand-ins of Nexus and Vault."),

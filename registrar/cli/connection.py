@@ -17,16 +17,16 @@ import click
 
 from registrar import config, manifest, reconcile, render
 from registrar.cli.output import say
-from registrar.config import Need, NexusLogin, Settings
-from registrar.errors import ManifestsInvalid, Missing, Unsuitable, UsageError
+from registrar.cli.vault_login import vault_identity
+from registrar.config import Need, Settings
+from registrar.errors import ManifestsInvalid, Missing, UsageError
+from registrar.logins import VaultAuth
 from registrar.model import Application, Target
 from registrar.plan import World
 from registrar.ports import Services
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
-    import ssl
-
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
     from registrar.vault import Vault
@@ -166,7 +166,9 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
             api_key=Secret(running.sysadmin.api_key),
             api_secret=Secret(running.sysadmin.api_secret),
         ),
-        vault=replace(declared.vault, addr=running.vault_addr, token=Secret(running.vault_token)),
+        vault=replace(
+            declared.vault, addr=running.vault_addr, auth=VaultAuth(secret=lambda: Secret(running.vault_token))
+        ),
     )
 
 
@@ -174,17 +176,15 @@ def _vault(settings: Settings, verbose: bool) -> Vault:
     from registrar.vault import Vault
 
     login, target = settings.vault, settings.target
-    if login.token is None:
-        raise UsageError("there is no Vault token", hint="vault login, or set VAULT_TOKEN")
-    cert = (login.client_cert, login.client_key) if login.client_cert and login.client_key else None
     return Vault(
         login.addr,
-        token=login.token,
+        token=vault_identity(login, settings.proxies),
         mount=target.vault_mount,
         prefix=target.vault_prefix,
         namespace=login.namespace,
-        verify=login.cacert or login.capath or not login.skip_verify,
-        cert=cert,
+        tls=login.tls.context(),
+        server_name=login.tls.server_name,
+        proxies=settings.proxies,
         timeout_s=login.timeout_s,
         trace=_trace if verbose else None,
     )
@@ -205,7 +205,7 @@ def _nexus(settings: Settings, records: Vault, verbose: bool) -> Nexus:
         api_key=api_key,
         api_secret=api_secret,
         timeout_s=login.timeout_s,
-        verify=_verify(login),
+        verify=login.tls.context(),
         trace=_trace if verbose else None,
     )
 
@@ -224,19 +224,9 @@ def _proof(settings: Settings, verbose: bool) -> QuietProof:
     from registrar.oauth import QuietProof
 
     login = settings.nexus
-    return QuietProof(login.url, timeout_s=login.timeout_s, verify=_verify(login), trace=_trace if verbose else None)
-
-
-def _verify(login: NexusLogin) -> ssl.SSLContext | bool:
-    import ssl
-
-    if not login.cacert:
-        return True
-    try:
-        return ssl.create_default_context(cafile=login.cacert)
-    except (OSError, ssl.SSLError):
-        pass
-    raise Unsuitable(f"NEXUS_CACERT: {login.cacert} holds no certificate", hint="name a file in PEM format")
+    return QuietProof(
+        login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=_trace if verbose else None
+    )
 
 
 def _trace(method: str, path: str, status: int | None, took_ms: float) -> None:

@@ -22,6 +22,7 @@ import httpx
 
 from registrar import __version__
 from registrar.secret import Secret, hide
+from registrar.uri import Uri
 
 Trace = Callable[[str, str, int | None, float], None]
 """Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
@@ -95,8 +96,9 @@ class Wire:
             # The system's certificates and not those of certifi: an agency's own CA is installed there.
             verify=ssl.create_default_context() if verify is True else verify,
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            # The environment's proxies count (trust_env), but httpx before 0.24 would also take an Authorization
-            # header from ~/.netrc where a request has none; an Auth that does nothing is asked first.
+            # The environment's proxies count, but nobody's own machine is reached by one. httpx before 0.24 takes an
+            # Authorization header from ~/.netrc too, where a request has none; so an Auth that does nothing is first.
+            trust_env=not Uri.parse(root).loopback,
             auth=httpx.Auth(),
             follow_redirects=False,
             # v2 answers a problem as an empty 500 to whoever does not accept JSON.

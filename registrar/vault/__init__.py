@@ -3,12 +3,15 @@
 store      Vault: credentials, facts and the run lock, as `reconcile.Records` wants them
 listing    every record of a prefix
 preflight  whether this Vault can carry a run, before the first effect
+session    who we are there: the token, got, renewed and got anew
+login      each way to get one
 records    where a record is, and its metadata as a Record
 wire       connections, redirects and what may be asked again
 answers    what an answer says, and which of our errors each failure is
 """
 
+from registrar.vault.login import Login
 from registrar.vault.store import Vault
 from registrar.vault.wire import Trace
 
-__all__ = ["Trace", "Vault"]
+__all__ = ["Login", "Trace", "Vault"]

@@ -14,7 +14,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
 from registrar.errors import (
     AccessDenied,
@@ -27,7 +27,7 @@ from registrar.errors import (
     Unsuitable,
     VersionMismatch,
 )
-from registrar.secret import Secret
+from registrar.secret import Secret, hide
 
 
 class NoSuchEndpoint(Missing):
@@ -42,8 +42,8 @@ class MetadataVersionNeeded(Rejected):
 class Call:
     """One request; `path` is Vault's, without /v1, and `body` may hold Secrets.
 
-    `writes` is false for a POST that only asks. `sealed` means that every text of the answer's data is secret, not only
-    those in a version of KV v2; `rooted` that the path exists in the root namespace alone.
+    `writes` is false for a POST that changes nothing we keep. `sealed` means that every text of the answer's data is
+    secret, not only those in a version of KV v2; `rooted` that the path exists in the root namespace alone.
     """
 
     method: str
@@ -62,6 +62,10 @@ class Call:
         return "list" if "list" in self.query else "read"
 
 
+class NotTrusted(Unreachable):
+    """The server's certificate is not accepted, and will not be at the next try."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back; `body` is None for whatever is no JSON object, `date` the header that records are judged by."""
@@ -70,6 +74,9 @@ class Answer:
     body: Mapping[str, Any] | None = None
     date: str = ""
     location: str = ""
+    retry_after_s: int = 0
+    hidden: tuple[Secret, ...] = ()
+    """What a refusal may quote of the request."""
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -78,11 +85,26 @@ class Answer:
         return data if isinstance(data, dict) else {}
 
     @property
+    def auth(self) -> Mapping[str, Any]:
+        """The token that a login or a renewal answers with, its texts wrapped; empty in every other answer."""
+        auth = self.body.get("auth") if self.body else None
+        return auth if isinstance(auth, dict) else {}
+
+    @property
     def reasons(self) -> str:
-        """Vault's own words for a refusal, which may be warnings, on one line and fit for a terminal."""
-        said = (self.body.get("errors") or self.body.get("warnings")) if self.body else None
-        text = " ".join(" ".join(map(str, said)).split()) if isinstance(said, list) else ""
+        """Vault's own words for a refusal, which may be warnings, on one line and fit to be shown."""
+        text = hide(self._said.reveal().encode(), self.hidden).decode()
         return "".join(letter for letter in text if letter.isprintable())[:300]
+
+    def says(self, words: str) -> bool:
+        """Whether these are among Vault's words, whatever of them is hidden: a secret may be a word like any other."""
+        return words in self._said.reveal()
+
+    @property
+    def _said(self) -> Secret:
+        said = (self.body.get("errors") or self.body.get("warnings")) if self.body else None
+        words = [word.reveal() for word in said if isinstance(word, Secret)] if isinstance(said, list) else []
+        return Secret(" ".join(" ".join(words).split()))
 
     @property
     def nothing(self) -> bool:
@@ -90,11 +112,16 @@ class Answer:
         return self.status == 404 and self.body is not None and (self.body.get("errors") == [] or bool(self.data))
 
     @property
+    def denied(self) -> bool:
+        """Whether Vault refuses this, be it for the path or for the token; not so the 403 of a proxy."""
+        return self.status == 403 and self.body is not None
+
+    @property
     def sealed(self) -> bool:
         return (
             self.status == 503
             and self.body is not None
-            and ("Vault is sealed" in self.reasons or self.body.get("sealed") is True)
+            and (self.says("Vault is sealed") or self.body.get("sealed") is True)
         )
 
     @property
@@ -121,6 +148,8 @@ def decoded(content: bytes | bytearray, *, sealed: bool) -> dict[str, Any] | Non
         return None
     if not isinstance(body, dict):
         return None
+    for key in ("auth", "errors", "warnings"):
+        body[key] = _masked(body.get(key))  # a refusal may quote the request
     data = body.get("data")
     if isinstance(data, dict):
         if sealed:
@@ -198,10 +227,32 @@ def refusal(call: Call, answer: Answer) -> ServiceError | None:
         )
     if status in {429, *range(500, 600)}:
         return Unsuitable(f"Vault cannot answer {call.path} now: {status} {reasons}", hint="try again later")
-    if "no handler for route" in reasons:
+    if answer.says("no handler for route"):
         return Missing(f"there is no mount for {call.path}", hint="check vault_mount and VAULT_NAMESPACE")
-    kind = next((kind for code, text, kind in _MEANINGS if code == status and text in reasons), Rejected)
+    kind = next((kind for code, text, kind in _MEANINGS if code == status and answer.says(text)), Rejected)
     return kind(f"Vault refused {call.path}: {reasons or status}", hint="ask whoever runs this Vault, then try again")
+
+
+_UNTRUSTED: Final = "set VAULT_CACERT to the file with the certificate of its authority"
+_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
+_CERTIFICATES: Final = {
+    9: "check the clock of this machine: the certificate is not valid yet",
+    10: _ASK_OPERATOR,
+    62: "use the host name of the certificate in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME to it",
+    64: "use the host name of the certificate in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME to it",
+}
+"""By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
+
+_SHOW: Final = "set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to a certificate that it accepts"
+_HANDSHAKES: Final = {
+    "WRONG_VERSION_NUMBER": "check https and the port in VAULT_ADDR",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _SHOW,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _SHOW,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _SHOW,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _SHOW,
+    "TLSV1_ALERT_UNKNOWN_CA": _SHOW,
+}
+"""How TLS fails before a server has read a request; broken off later, nobody knows what it did."""
 
 
 def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
@@ -209,10 +260,15 @@ def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Unreachable(
-                f"the certificate of {addr} is not trusted: {cause.verify_message}",
-                hint="set VAULT_CACERT to the file with the certificate of its authority",
+            return NotTrusted(
+                f"the certificate of {addr} is not accepted: {cause.verify_message}",
+                hint=_CERTIFICATES.get(cause.verify_code, _UNTRUSTED),
             )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKES:
+            why = cause.reason.replace("_", " ").lower()
+            return Unreachable(f"no TLS with {addr}: {why}", hint=_HANDSHAKES[cause.reason])
+        if isinstance(cause, ProxyError):
+            return Unreachable(f"the proxy does not let us through to {addr}", hint="check HTTPS_PROXY and NO_PROXY")
         if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
             reason = str(cause).rpartition(": ")[2]
             return Unreachable(f"no connection to Vault at {addr}: {reason}", hint="check VAULT_ADDR")

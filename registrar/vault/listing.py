@@ -15,7 +15,7 @@ from registrar.ports import Folder
 from registrar.vault.answers import Answer, NoSuchEndpoint
 from registrar.vault.preflight import require_v2
 from registrar.vault.records import LOCK_FOLDER, Place, record_of
-from registrar.vault.wire import Wire
+from registrar.vault.session import Session
 
 PAGE: Final = 500
 """Keys in one answer: each may carry 64 values of 512 bytes."""
@@ -26,29 +26,29 @@ _Entries = Mapping[str, Record | None]
 """The keys of one folder with their records; None for a folder, whose name ends in a slash."""
 
 
-def everything(wire: Wire, place: Place) -> Folder:
+def everything(session: Session, place: Place) -> Folder:
     """Every record below the prefix; folders that are prefixes of their own are named and not entered."""
-    entries: Callable[[Wire, Place, str], _Entries | None] = _at_once
+    entries: Callable[[Session, Place, str], _Entries | None] = _at_once
     records: list[Record] = []
     nested: list[str] = []
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        found = entries(wire, place, folder)
+        found = entries(session, place, folder)
         if found is None:
             entries = _key_by_key
-            found = _key_by_key(wire, place, folder)
+            found = _key_by_key(session, place, folder)
         if folder and LOCK_FOLDER in found:
             nested.append(folder.rstrip("/"))
             continue
         records += [record for record in found.values() if record]
         waiting += [folder + name for name, record in found.items() if record is None and name != LOCK_FOLDER]
     if not records:
-        require_v2(wire, place)  # KV v1 lists `metadata/…` as any other folder, and nothing is in it
+        require_v2(session, place)  # KV v1 lists `metadata/…` as any other folder, and nothing is in it
     return Folder(tuple(sorted(records, key=lambda record: record.path)), tuple(sorted(nested)))
 
 
-def _at_once(wire: Wire, place: Place, folder: str) -> _Entries | None:
+def _at_once(session: Session, place: Place, folder: str) -> _Entries | None:
     """A folder with its metadata, page by page; None where this server or our policy has no detailed-metadata."""
     found: dict[str, Record | None] = {}
     after = ""
@@ -57,7 +57,7 @@ def _at_once(wire: Wire, place: Place, folder: str) -> _Entries | None:
         if after:
             query["after"] = after
         try:
-            answer = wire.get(place.at("detailed-metadata", folder), query)
+            answer = session.get(place.at("detailed-metadata", folder), query)
         except (NoSuchEndpoint, AccessDenied):
             return None
         if answer.nothing and not after:
@@ -71,14 +71,14 @@ def _at_once(wire: Wire, place: Place, folder: str) -> _Entries | None:
         after = keys[-1]
 
 
-def _key_by_key(wire: Wire, place: Place, folder: str) -> _Entries:
-    keys = _keys(wire.get(place.at("metadata", folder), {"list": "true"}))
+def _key_by_key(session: Session, place: Place, folder: str) -> _Entries:
+    keys = _keys(session.get(place.at("metadata", folder), {"list": "true"}))
     found: dict[str, Record | None] = {key: None for key in keys if key.endswith("/")}
     if folder and LOCK_FOLDER in found:
         return found  # another prefix, whose records a policy may well keep from us
     leaves = [key for key in keys if not key.endswith("/")]
     with ThreadPoolExecutor(_THREADS) as pool:
-        records = pool.map(lambda key: one(wire, place.at("metadata", folder + key), folder + key), leaves)
+        records = pool.map(lambda key: one(session, place.at("metadata", folder + key), folder + key), leaves)
         return found | dict(zip(leaves, records, strict=True))
 
 
@@ -92,7 +92,7 @@ def _keys(answer: Answer) -> list[str]:
     return keys
 
 
-def one(wire: Wire, at: str, path: str) -> Record:
+def one(session: Session, at: str, path: str) -> Record:
     """The record `path`, whose metadata is `at`; of the kind NONE where nothing is."""
-    answer = wire.get(at)
+    answer = session.get(at)
     return Record(path, answer.at) if answer.nothing else record_of(path, answer.data, answer.at)

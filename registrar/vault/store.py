@@ -6,6 +6,7 @@ Owns what is written where. Must never write data without check-and-set, never D
 from __future__ import annotations
 
 import operator
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -16,7 +17,9 @@ from registrar.ports import Folder, Stored
 from registrar.secret import Secret
 from registrar.vault import listing, preflight
 from registrar.vault.answers import MetadataVersionNeeded
+from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
+from registrar.vault.session import Session
 from registrar.vault.wire import Trace, Wire
 
 _LEASE_S: Final = 30  # of a lock whose lease nobody can read
@@ -29,44 +32,44 @@ class Vault:
         self,
         addr: str,
         *,
-        token: Secret,
+        token: Secret | Login,
         mount: str = "secret",
         prefix: str = "nexus",
-        namespace: str | None = None,
-        verify: bool | str = True,
-        cert: tuple[str, str] | None = None,
+        namespace: str = "",
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
         proxies: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         trace: Trace | None = None,
         connections: int = 32,
     ) -> None:
         self._place = Place(mount.strip("/"), prefix.strip("/"))
-        self._wire = Wire(
+        wire = Wire(
             addr,
-            token=token,
             namespace=namespace,
-            verify=verify,
-            cert=cert,
+            tls=tls,
+            server_name=server_name,
             proxies=proxies,
             timeout_s=timeout_s,
             trace=trace,
             connections=connections,
         )
+        self._session = Session(wire, token)
 
     def close(self) -> None:
-        self._wire.close()
+        self._session.close()
 
     def check(self, paths: Sequence[str]) -> None:
         """Raise the first thing that would stop a run over these paths: server, token, mount or policy."""
-        preflight.check(self._wire, self._place, paths)
+        preflight.check(self._session, self._place, paths)
 
     def all(self) -> Folder:
         """Every record from metadata alone; AccessDenied where they may not be listed."""
-        return listing.everything(self._wire, self._place)
+        return listing.everything(self._session, self._place)
 
     def one(self, path: str) -> Record:
         """One record from metadata alone; of the kind NONE where nothing is."""
-        return listing.one(self._wire, self._place.record("metadata", path), path)
+        return listing.one(self._session, self._place.record("metadata", path), path)
 
     def read(self, path: str, version: int = 0) -> Credential | None:
         """The credential in that version (0: the current one), or None where there is none that can be read."""
@@ -81,7 +84,7 @@ class Vault:
 
         The record knows its current version only, and not the limits of its key.
         """
-        answer = self._wire.get(self._place.record("data", path))
+        answer = self._session.get(self._place.record("data", path))
         metadata = answer.data.get("metadata")
         if metadata is None:
             return None, Record(path, answer.at)
@@ -89,14 +92,14 @@ class Vault:
 
     def read_secret(self, path: str) -> dict[str, Secret]:
         """The texts of a secret by its path with mount, of either KV version; Missing where nothing is."""
-        mount = preflight.mount_of(self._wire, path)
+        mount = preflight.mount_of(self._session, path)
         if mount.kind != "kv":
             raise Unsuitable(f"{path} is not in a KV mount", hint="set nexus_credentials to the path of a KV secret")
         if mount.version == "2":
             place = Place(mount.path.rstrip("/"), "")
-            content = self._wire.get(place.record("data", path.removeprefix(mount.path))).data.get("data")
+            content = self._session.get(place.record("data", path.removeprefix(mount.path))).data.get("data")
         else:
-            content = self._wire.get(path, sealed=True).data
+            content = self._session.get(path, sealed=True).data
         if not content:
             raise Missing(f"there is no secret at {path}", hint="write it with `vault kv put`, or correct the path")
         return {key: value for key, value in content.items() if isinstance(value, Secret)}
@@ -139,7 +142,7 @@ class Vault:
 
         A deleted one still has its version, which the next write has to name.
         """
-        data = self._wire.get(self._place.lock).data
+        data = self._session.get(self._place.lock).data
         if "metadata" not in data:
             return None
         content = data.get("data") or {}
@@ -163,13 +166,13 @@ class Vault:
     def _version(self, path: str, version: int) -> Mapping[str, Any] | None:
         """The content of a version with its texts wrapped; None where it is deleted, destroyed, gone or never was."""
         query = {"version": version} if version else {}
-        content: Mapping[str, Any] | None = self._wire.get(self._place.record("data", path), query).data.get("data")
+        content: Mapping[str, Any] | None = self._session.get(self._place.record("data", path), query).data.get("data")
         return content
 
     def _write(self, at: str, content: Mapping[str, Any], cas: int, *, timeout_s: float | None = None) -> Stored:
         # a cas that is misspelt, misplaced or missing guards nothing, so what is no number may not get there
         body = {"data": content, "options": {"cas": operator.index(cas)}}
-        made = self._wire.post(at, body, timeout_s=timeout_s).data
+        made = self._session.post(at, body, timeout_s=timeout_s).data
         try:
             return Stored(int(made["version"]), time_of(made["created_time"]))
         except (KeyError, TypeError, ValueError):
@@ -181,11 +184,11 @@ class Vault:
         body: dict[str, Any] = {"custom_metadata": facts.metadata()}
         if metadata_version is not None:
             body["metadata_cas"] = metadata_version
-        self._wire.post(self._place.record("metadata", path), body)
+        self._session.post(self._place.record("metadata", path), body)
 
     def _set_deleted(self, path: str, version: int, *, deleted: bool) -> None:
         verb = "delete" if deleted else "undelete"
-        self._wire.post(self._place.record(verb, path), {"versions": [version]})
+        self._session.post(self._place.record(verb, path), {"versions": [version]})
         try:
             record = self.one(path)  # Vault answers 204 whatever is there
         except ServiceError as error:

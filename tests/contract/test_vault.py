@@ -71,7 +71,7 @@ def connect(server: Server, prefix: str) -> Iterator[Connect]:
     opened: list[Vault] = []
 
     def open_vault(token: Secret | None = None, **options: Any) -> Vault:
-        vault = Vault(server.url, token=token or server.root, **({"prefix": prefix} | options))
+        vault = server.client(token, **({"prefix": prefix} | options))
         opened.append(vault)
         return vault
 
@@ -534,8 +534,17 @@ class TestCheck:
             connect(server.token(policy, prefix)).check(["viewer"])
 
     def test_a_token_that_ends_soon(self, connect: Connect, server: Server, prefix: str) -> None:
-        with pytest.raises(AccessDenied, match=r"ends in \d+ s"):
-            connect(server.token(APPLIER, prefix, ttl="30s")).check(["viewer"])
+        for limit in ({"renewable": False}, {"explicit_max_ttl": "30s"}):
+            with pytest.raises(AccessDenied, match=r"ends in (30|29|28) s, and this run may need 61 s"):
+                connect(server.token(APPLIER, prefix, ttl="30s", **limit)).check(["viewer"])
+
+    def test_a_token_that_ends_soon_and_can_be_renewed(self, connect: Connect, server: Server, prefix: str) -> None:
+        token = server.token(APPLIER, prefix, ttl="30s")
+        connect(token).check(["viewer"])
+        _, found = server.call("POST", "auth/token/lookup", {"token": token.reveal()})
+        assert 55 <= found["ttl"] <= 61
+
+    def test_a_token_with_counted_uses(self, connect: Connect, server: Server, prefix: str) -> None:
         with pytest.raises(AccessDenied, match="more times"):
             connect(server.token(APPLIER, prefix, num_uses=9)).check(["viewer"])
 
@@ -576,7 +585,7 @@ class TestCheck:
 def test_a_sealed_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(server.kind, tmp_path_factory.mktemp("sealed")) as own:
         own.do("POST", "sys/seal")
-        vault = Vault(own.url, token=own.root)
+        vault = own.client()
         for call in (lambda: vault.check([]), vault.all, lambda: vault.store("viewer", CREDENTIAL, 0)):
             with pytest.raises(Unsuitable, match="Vault is sealed"):
                 call()

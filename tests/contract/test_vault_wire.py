@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import ssl
 import subprocess
 import time
@@ -20,6 +21,7 @@ from registrar.errors import (
     Missing,
     OutcomeUnknown,
     Rejected,
+    Sealed,
     ServiceError,
     Unreachable,
     Unsuitable,
@@ -28,6 +30,7 @@ from registrar.errors import (
 )
 from registrar.model import Credential, Facts, Kind, Lock
 from registrar.secret import Secret
+from registrar.tls import Tls
 from registrar.vault import Vault, wire
 from tests.contract.vault_wire import RESET, Script, Seen, Wire, answer, listening
 
@@ -43,6 +46,7 @@ METADATA = {
     "versions": {"1": {"created_time": TIME, "deletion_time": "", "destroyed": False}},
 }
 MISMATCH = {"errors": ["check-and-set parameter did not match the current version"]}
+SEALED = {"errors": ["Vault is sealed"]}
 PAGE = "<html><body>502 Bad Gateway</body></html>"
 
 
@@ -142,7 +146,7 @@ class TestWrites:
         with facing(saying(answer(200, WRITTEN, Content_Type=kind))) as (vault, _):
             assert vault.store("viewer", CREDENTIAL, 0).version == 1
 
-    @pytest.mark.parametrize("status", [400, 405, 412, 415, 473 - 1, 409])
+    @pytest.mark.parametrize("status", [400, 405, 415, 473 - 1, 409])
     def test_another_refusal_says_nothing_of_check_and_set(self, status: int) -> None:
         said = f"HTTP/1.1 {status} No\r\nContent-Length: 29\r\nConnection: close\r\n\r\n".encode()
         with facing(saying(said + b'{"errors": ["not like that"]}')) as (vault, there):
@@ -220,11 +224,41 @@ class TestQuestions:
                         call()
 
     def test_a_refusal_names_what_is_needed(self) -> None:
-        with facing(saying(answer(403, {"errors": ["permission denied\x1b[31m"]}))) as (vault, there):
+        denied, alive = answer(403, {"errors": ["permission denied\x1b[31m"]}), answer(200, {"data": {"ttl": 60}})
+        with facing(saying(denied, alive)) as (vault, there):
             with pytest.raises(AccessDenied, match="read on secret/data/nexus/viewer: permission denied") as raised:
                 vault.read("viewer")
             assert "\x1b" not in raised.value.message
-            assert len(there.seen) == 1
+            assert [seen.target for seen in there.seen] == [
+                "/v1/secret/data/nexus/viewer",
+                "/v1/auth/token/lookup-self",
+            ]
+
+    @pytest.mark.parametrize("secret", ["s", "errors", "check-and-set", "Vault is sealed", '":[', "\\"])
+    def test_a_secret_that_is_a_word_of_vault_changes_no_meaning(self, secret: str) -> None:
+        words = Credential("c1", Secret(secret))
+        for said, meaning in ((answer(400, MISMATCH), VersionMismatch), (answer(503, SEALED), Sealed)):
+            with facing(saying(said)) as (vault, _), pytest.raises(meaning):
+                vault.store("viewer", words, 0)
+
+    def test_a_refusal_that_quotes_the_request_shows_no_secret(self) -> None:
+        def quoting(seen: Seen) -> bytes:
+            return answer(400, {"errors": [f"bad value {json.loads(seen.body)} of {seen.headers['x-vault-token']}"]})
+
+        with facing(quoting) as (vault, _), pytest.raises(Rejected, match=r"bad value .*\*{8}.* of \*{8}") as raised:
+            store(vault)
+        assert_silent(raised.value)
+
+    @pytest.mark.parametrize("errors", ["a text", {"a": "b"}, [1, None, {"x": "y"}], 5])
+    def test_errors_of_another_shape(self, errors: object) -> None:
+        with facing(saying(answer(400, {"errors": errors}))) as (vault, _), pytest.raises(Rejected, match="400"):
+            store(vault)
+
+    def test_a_token_that_is_dead_is_told_from_a_policy(self) -> None:
+        with facing(saying(answer(403, {"errors": ["permission denied"]}))) as (vault, _):
+            with pytest.raises(AccessDenied, match=r"create and update on .*/viewer: the token has ended") as raised:
+                store(vault)
+            assert raised.value.hint == "vault login, or set VAULT_TOKEN anew"
 
     def test_the_date_header_is_needed(self) -> None:
         undated = saying(answer(200, {"data": METADATA}, Date=""))
@@ -323,14 +357,17 @@ class TestTls:
     def test_a_certificate_that_nobody_vouches_for(self, context: ssl.SSLContext, certificate: Path) -> None:
         with listening(saying(answer(200, WRITTEN)), context) as there:
             vault = Vault(there.url, token=TOKEN)
-            with pytest.raises(Unreachable, match="is not trusted") as raised:
+            with pytest.raises(Unreachable, match="is not accepted") as raised:
                 store(vault)
             assert "VAULT_CACERT" in raised.value.hint
             assert there.seen == []
+            with pytest.raises(Unreachable, match="is not accepted"):
+                vault.lock()
+            assert there.connections == 2, "asked again it would be no better"
             vault.close()
-            for verify in (str(certificate / "cert"), False):
-                with pytest.warns() if not verify else contextlib.nullcontext():
-                    vault = Vault(there.url, token=TOKEN, verify=verify)
+            for tls in (Tls("VAULT", cacert=str(certificate / "cert")), Tls("VAULT", skip_verify=True)):
+                with pytest.warns() if tls.skip_verify else contextlib.nullcontext():
+                    vault = Vault(there.url, token=TOKEN, tls=tls.context())
                     assert vault.store("viewer", CREDENTIAL, 0).version == 1
                     vault.close()
 
@@ -338,16 +375,11 @@ class TestTls:
         with listening(saying(answer(200, WRITTEN))) as plain:
             there = answer(307, Location=f"{plain.url}/v1/secret/data/nexus/viewer")
             with listening(saying(there), context) as standby:
-                vault = Vault(standby.url, token=TOKEN, verify=str(certificate / "cert"))
+                vault = Vault(standby.url, token=TOKEN, tls=Tls("VAULT", cacert=str(certificate / "cert")).context())
                 with pytest.raises(Unsuitable, match="redirect"):
                     store(vault)
                 vault.close()
             assert plain.seen == []
-
-    def test_files_that_are_not_there(self, tmp_path: Path) -> None:
-        for options in ({"verify": str(tmp_path / "no")}, {"cert": (str(tmp_path / "no"), str(tmp_path / "key"))}):
-            with pytest.raises(UsageError, match="does not exist"):
-                Vault("https://127.0.0.1:1", token=TOKEN, **options)
 
 
 class TestSurroundings:

@@ -19,7 +19,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 
 
-@pytest.fixture(scope="session", params=vaults.KINDS)
+@pytest.fixture(scope="session", params=vaults.PLAIN)
 def vault_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[vaults.Server]:
     with vaults.running(request.param, tmp_path_factory.mktemp("vault")) as server:
         yield server

@@ -1,0 +1,91 @@
+"""Who we are to Vault: the way to log in that the settings chose, with what only a command line can do for it.
+
+Owns the prompt for a password, the Vault CLI's token helper and the id token of a GitHub job. Must never show any.
+"""
+
+from __future__ import annotations
+
+import getpass
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from registrar.errors import UsageError
+from registrar.logins import Method, VaultAuth, VaultLogin
+from registrar.secret import Secret
+
+if TYPE_CHECKING:
+    from registrar.vault import Login
+
+_HELPER_S: Final = 30
+
+
+def vault_identity(login: VaultLogin, proxies: Mapping[str, str]) -> Secret | Login:
+    """The token at hand, or the way to get one; a UsageError says what is missing."""
+    from registrar.vault import Login
+
+    auth = login.auth
+    if auth.method is Method.TOKEN:
+        return _token(auth)
+    return Login(str(auth.method), auth.mount, role=auth.role, username=auth.username, secret=_secret(auth, proxies))
+
+
+def _token(auth: VaultAuth) -> Secret:
+    if auth.secret:
+        return auth.secret()
+    token = _helped(auth.helper) if auth.helper else None
+    if token is None:
+        raise UsageError(
+            "there is no Vault token", hint="vault login (or bao login), or set VAULT_TOKEN, or choose --vault-auth"
+        )
+    return token
+
+
+def _helped(helper: str) -> Secret | None:
+    """The token that the Vault CLI's helper keeps; nothing where it keeps none."""
+    failed = ""
+    try:
+        done = subprocess.run(  # noqa: S603 (the program that this user's own Vault CLI runs)
+            [*shlex.split(helper), "get"], capture_output=True, timeout=_HELPER_S, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        failed = type(error).__name__
+    else:
+        if done.returncode == 0:
+            return Secret(text) if (text := done.stdout.decode(errors="replace").strip()) else None
+        failed = f"it ended with {done.returncode}"
+    raise UsageError(f"the token helper {helper} gives no token: {failed}", hint="mend it, or set VAULT_TOKEN")
+
+
+def _secret(auth: VaultAuth, proxies: Mapping[str, str]) -> Callable[[], Secret] | None:
+    """What the login shows, asked for at each one; None where the method needs nothing, or the role's id alone."""
+    if auth.secret:
+        return auth.secret
+    if auth.github:
+        from registrar.vault.github import id_token
+
+        github, audience = auth.github, auth.audience
+        return lambda: id_token(github.url, github.token, audience, proxies)
+    if auth.method in (Method.USERPASS, Method.LDAP):
+        return _Password(auth.username)
+    return None
+
+
+class _Password:
+    """A password, asked for once, on a terminal."""
+
+    def __init__(self, username: str) -> None:
+        self._username = username
+        self._typed: Secret | None = None
+
+    def __call__(self) -> Secret:
+        if self._typed is None:
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"there is no Vault password for {self._username}, and nobody to ask",
+                    hint="set VAULT_PASSWORD, or secret_file in vault_auth",
+                )
+            self._typed = Secret(getpass.getpass(f"Vault password of {self._username}: "))
+        return self._typed

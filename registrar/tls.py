@@ -1,0 +1,83 @@
+"""Which certificates to trust and which to show, for the connections to both services.
+
+Owns the reading of certificate files. Must never ask for a passphrase: a pipeline has nobody to type it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registrar.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files of one service, whose variables are named after it: VAULT_CACERT, NEXUS_CLIENT_CERT."""
+
+    service: str
+    cacert: str | None = None
+    capath: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    server_name: str | None = None
+    skip_verify: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """What a connection needs; a UsageError names the variable whose file will not do."""
+        import ssl  # only where something connects: `validate` does not
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.cacert or self.capath:
+            for variable, file in self._authorities():
+                self._trust(context, variable, file)
+        else:
+            context.load_default_certs()  # the system's: an agency's own authority is installed there
+        if self.skip_verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.client_cert:
+            self._show(context, self.client_cert)
+        return context
+
+    def _authorities(self) -> Iterator[tuple[str, Path]]:
+        """Every file to trust with the variable that names it; the path counts where there is no file, as in Vault."""
+        if self.cacert:
+            yield f"{self.service}_CACERT", Path(self.cacert)
+        elif self.capath:
+            # OpenSSL would look for names that are hashes, which Vault's own client does not ask for
+            files = sorted(file for file in Path(self.capath).rglob("*") if file.is_file())
+            yield from ((f"{self.service}_CAPATH", file) for file in files)
+            if not files:
+                raise self._unfit(f"{self.service}_CAPATH", Path(self.capath), "has no files")
+
+    def _trust(self, context: ssl.SSLContext, variable: str, file: Path) -> None:
+        try:
+            context.load_verify_locations(cafile=file)
+        except OSError:  # ssl.SSLError is one
+            pass
+        else:
+            return
+        raise self._unfit(variable, file, "holds no certificate in PEM format that can be read")
+
+    def _show(self, context: ssl.SSLContext, certificate: str) -> None:
+        variable = f"{self.service}_CLIENT_CERT"
+        try:
+            context.load_cert_chain(certificate, self.client_key, password=lambda: "")
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror or ""
+        else:
+            return
+        words = {
+            "KEY_VALUES_MISMATCH": f"does not belong to {self.service}_CLIENT_KEY",
+            "BAD_DECRYPT": "has a key with a passphrase, which nobody can type here",
+            "BAD_PASSWORD_READ": "has a key with a passphrase, which nobody can type here",
+        }
+        raise self._unfit(variable, Path(certificate), words.get(reason, "and its key cannot be read as PEM"))
+
+    def _unfit(self, variable: str, file: Path, why: str) -> UsageError:
+        return UsageError(f"{variable}: {file} {why}", hint=f"name other files in {self.service}_…, in PEM format")
