@@ -33,8 +33,9 @@ class Need(enum.Flag):
     """The services a command cannot do without: the environment is consulted about these alone."""
 
     NOTHING = 0
-    NEXUS = enum.auto()
-    VAULT = enum.auto()
+    NEXUS = 1
+    PLACE = 2  # where in Vault the records are, without going there
+    VAULT = PLACE | 4
     BOTH = NEXUS | VAULT
 
 
@@ -66,6 +67,7 @@ class Settings:
     manifests: Path | None = None
     config_file: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
+    nexus_credentials: str = ""  # where in Vault the key for Nexus is
     nexus: NexusLogin = field(default_factory=NexusLogin)
     vault: VaultLogin = field(default_factory=VaultLogin)
 
@@ -86,9 +88,9 @@ _SOURCES: Final = {
     "nexus_url": _Source("NEXUS_URL", Need.NEXUS),
     "frontend_url": _Source("NEXUS_FRONTEND_URL", Need.NEXUS),
     "vault_addr": _Source("VAULT_ADDR", Need.VAULT),
-    "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.VAULT),
-    "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.VAULT),
-    "vault_namespace": _Source("VAULT_NAMESPACE", Need.VAULT),
+    "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.PLACE),
+    "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.PLACE),
+    "vault_namespace": _Source("VAULT_NAMESPACE", Need.PLACE),
 }
 _NAMES: Final = {"nexus_url": "Nexus", "vault_addr": "Vault"}
 _VARIABLES: Final = ("REGISTRAR_TARGET", "REGISTRAR_CONFIG", "REGISTRAR_VAULT_MOUNT", "REGISTRAR_VAULT_PREFIX")
@@ -115,6 +117,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
         file.parent / declared.manifests if file else None,
         file,
         _proxies(environ),
+        target.values.get("nexus_credentials", ""),
         _nexus_login(values["nexus_url"], target, flags, environ) if Need.NEXUS in need else NexusLogin(),
         _vault_login(values, target, flags, environ, file.parent if file else cwd)
         if Need.VAULT in need
@@ -160,7 +163,7 @@ def _choose(flags: Flags, environ: Mapping[str, str], declared: Declarations, fi
         if declared.default_target or len(declared.targets) == 1:
             return declared.default_target or next(iter(declared.targets))
         raise UsageError("there are several targets", hint=f"choose with --target: {', '.join(declared.targets)}")
-    if asked in declared.targets or (asked == SANDBOX and need is Need.NOTHING):
+    if asked in declared.targets or (asked == SANDBOX and need in Need.PLACE):
         return asked
     if asked == SANDBOX:
         raise UsageError("the target `sandbox` is not declared", hint="the built-in one is registrar --sandbox")

@@ -64,13 +64,12 @@ class VaultAuth:
 
 @dataclass(frozen=True, slots=True)
 class NexusLogin:
-    """How to reach Nexus and what to show there; `nexus_credentials` is where in Vault key and secret are."""
+    """How to reach Nexus and what to show there."""
 
     url: str = ""
     token: Secret | None = None
     api_key: Secret | None = None
     api_secret: Secret | None = None
-    nexus_credentials: str | None = None
     login_client_id: str | None = None
     tls: Tls = field(default_factory=partial(Tls, "NEXUS"))
     timeout_s: float = TIMEOUT_S
@@ -142,7 +141,6 @@ def nexus_login(
         token=_exported(environ, "NEXUS_TOKEN"),
         api_key=_exported(environ, "NEXUS_API_KEY"),
         api_secret=_exported(environ, "NEXUS_API_SECRET"),
-        nexus_credentials=declared.get("nexus_credentials"),
         login_client_id=declared.get("login_client_id"),
         tls=tls,
         timeout_s=timeout_s,

@@ -77,7 +77,7 @@ def test_the_default_target_of_a_file(repository: Path) -> None:
     assert settings.manifests == repository / "apps"
     assert settings.config_file == repository / "registrar.yaml"
     assert settings.nexus.url == "https://nexus.dev.example.org"
-    assert settings.nexus.nexus_credentials == "secret/registrar/nexus-dev"
+    assert settings.nexus_credentials == "secret/registrar/nexus-dev"
     assert settings.nexus.login_client_id == "Zr8Qe1vXb5nTg2Lk9Wm4Ys7Hc3Pd6JfAu0RoIiNqKxB"
     assert settings.vault.addr == "https://vault.example.org:8200"
     assert settings.vault.timeout_s == 60

@@ -58,6 +58,11 @@ def test_the_logins_are_all_there() -> None:
     assert {method for pair in listed for method in pair if method} == set(logins.METHODS)
 
 
+def test_the_policy_is_what_the_command_prints(tmp_path: Path) -> None:
+    printed = registrar(tmp_path, "policy", "--for", "planner").stdout
+    assert f"$ registrar policy --for planner\n{printed}$ " in CONSOLE
+
+
 def test_the_command_table_has_every_command() -> None:
     listed = re.findall(r"^\| `registrar (\w+)", README, re.MULTILINE)
     assert set(listed) == set(_COMMANDS)

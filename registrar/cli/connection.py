@@ -125,13 +125,13 @@ def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = Tru
         yield Connection(settings, records, client, proof, colour, verbose)
 
 
-def offline(ctx: click.Context, flags: Mapping[str, Any]) -> tuple[Settings, bool]:
+def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTHING) -> tuple[Settings, bool]:
     """The settings for a command that asks no service, and whether stdout may have colour."""
     given = _given(ctx, flags)
     environ = config.environment()
     if given.get("sandbox"):
         given.setdefault("target", config.SANDBOX)
-    settings = config.load(_flags(given), environ, Path.cwd(), need=Need.NOTHING)
+    settings = config.load(_flags(given), environ, Path.cwd(), need=need)
     return settings, config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
 
 
@@ -195,8 +195,8 @@ def _nexus(settings: Settings, records: Vault, verbose: bool) -> Nexus:
 
     login = settings.nexus
     api_key, api_secret = login.api_key, login.api_secret
-    if login.token is None and api_key is None and login.nexus_credentials:
-        api_key, api_secret = _kept_key(records, login.nexus_credentials)
+    if login.token is None and api_key is None and settings.nexus_credentials:
+        api_key, api_secret = _kept_key(records, settings.nexus_credentials)
     if login.token is None and api_key is None:
         raise UsageError("there is no Nexus key", hint="set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN")
     return Nexus(

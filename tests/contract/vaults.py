@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from registrar.policy import Role, grants, hcl
 from registrar.sandbox.http import serving
 from registrar.sandbox.state import State
 from registrar.sandbox.vault import Vault as StandIn
@@ -38,30 +39,10 @@ PLAIN = ("stand-in", *(f"{program}-development" for program in _PROGRAMS))
 
 KINDS = PLAIN + RAFT
 
-PLANNER = """
-path "auth/token/lookup-self" { capabilities = ["read"] }
-path "sys/capabilities-self" { capabilities = ["update"] }
-path "secret/metadata/PREFIX/*" { capabilities = ["read", "list"] }
-path "secret/detailed-metadata/PREFIX/*" { capabilities = ["list"] }
-path "secret/data/PREFIX/.registrar/lock" { capabilities = ["read"] }
-"""
-PLANNER_OF_VAULT = PLANNER.replace('path "secret/detailed-metadata/PREFIX/*" { capabilities = ["list"] }\n', "")
-APPLIER = """
-path "auth/token/lookup-self" { capabilities = ["read"] }
-path "auth/token/renew-self" { capabilities = ["update"] }
-path "sys/capabilities-self" { capabilities = ["update"] }
-path "secret/config" { capabilities = ["read"] }
-path "secret/metadata/PREFIX/*" { capabilities = ["create", "read", "update", "list"] }
-path "secret/detailed-metadata/PREFIX/*" { capabilities = ["list"] }
-path "secret/data/PREFIX/*" { capabilities = ["create", "read", "update"] }
-path "secret/delete/PREFIX/*" { capabilities = ["update"] }
-path "secret/delete/PREFIX/.registrar/*" { capabilities = ["deny"] }
-path "secret/undelete/PREFIX/*" { capabilities = ["update"] }
-"""
-DEVELOPER = """
-path "auth/token/lookup-self" { capabilities = ["read"] }
-path "secret/data/PREFIX/viewer" { capabilities = ["read"] }
-"""
+PLANNER = hcl(grants(Role.PLANNER, "secret", "PREFIX"))
+PLANNER_OF_VAULT = hcl(grant for grant in grants(Role.PLANNER, "secret", "PREFIX") if "detailed" not in grant.path)
+APPLIER = hcl(grants(Role.APPLIER, "secret", "PREFIX"))
+DEVELOPER = hcl(grants(Role.DEVELOPER, "secret", "PREFIX", paths=["viewer"]))
 
 
 @dataclass(frozen=True)
