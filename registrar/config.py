@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -66,7 +66,7 @@ class Settings:
     targets: tuple[str, ...] = ()
     manifests: Path | None = None
     config_file: Path | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # an address may have a password
     nexus_credentials: str = ""  # where in Vault the key for Nexus is
     nexus: NexusLogin = field(default_factory=NexusLogin)
     vault: VaultLogin = field(default_factory=VaultLogin)
@@ -101,7 +101,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
     for name in environ:
         if name.startswith("REGISTRAR_") and name not in _VARIABLES:
             raise UsageError(f"there is no variable {quoted(name)}", hint=did_you_mean(name, _VARIABLES))
-    environ = _of_openbao(environ)
+    environ = _of_openbao(environ, need)
     file = _file(flags, environ, cwd)
     declared = targets.read(file, _shown(file, cwd)) if file else Declarations()
     name = _choose(flags, environ, declared, file, need)
@@ -180,14 +180,14 @@ def _value(key: str, name: str, target: Declared, flags: Flags, environ: Mapping
     given: str | None = getattr(flags, key)
     if given is not None:
         return _normal(key, given, flag)
-    stands = target.values.get(key, "")
+    stands = target.values.get(key)
     if service not in need:
-        return stands
+        return stands or ""
     if exported := environ.get(variable):
         value = _normal(key, exported, variable)
-        if stands and stands != value:
+        if stands is not None and stands != value:  # the root namespace is declared as an empty one
             raise UsageError(
-                f"{variable} is {value}, but the target {quoted(name)} has {key} {stands}",
+                f"{variable} is {value or exported}, but the target {quoted(name)} has {key} {stands or quoted('')}",
                 hint=f"unset {variable}, or say which with {flag}",
             )
         return value
@@ -196,7 +196,7 @@ def _value(key: str, name: str, target: Declared, flags: Flags, environ: Mapping
             f"no {_NAMES[key]}: set {key} in {targets.FILE_NAME}, {variable} or {flag}",
             hint=f"export {variable}=https://…",
         )
-    return stands
+    return stands or ""
 
 
 def _normal(key: str, text: str, origin: str) -> str:
@@ -229,12 +229,18 @@ def _nexus_login(url: str, target: Declared, flags: Flags, environ: Mapping[str,
 def _vault_login(
     values: Mapping[str, str], target: Declared, flags: Flags, environ: Mapping[str, str], beside: Path
 ) -> VaultLogin:
-    said = AuthFlags(flags.vault_auth, flags.vault_auth_mount, flags.vault_role, flags.vault_username)
+    mount = flags.vault_auth_mount
+    said = AuthFlags(
+        flags.vault_auth,
+        None if mount is None else _normal("vault_mount", mount, "--vault-auth-mount"),
+        flags.vault_role,
+        flags.vault_username,
+    )
     return VaultLogin(
         values["vault_addr"],
         logins.vault_auth(target.vault_auth, beside, said, environ),
         namespace=values["vault_namespace"],
-        tls=_tls("VAULT", environ),
+        tls=replace(_tls("VAULT", environ), server_name=environ.get("VAULT_TLS_SERVER_NAME") or None),
         timeout_s=_timeout(flags, environ.get("VAULT_CLIENT_TIMEOUT", "")),
     )
 
@@ -247,13 +253,25 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return {scheme: found[scheme] or everywhere for scheme in names if found[scheme] or (everywhere and scheme != "no")}
 
 
-def _of_openbao(environ: Mapping[str, str]) -> Mapping[str, str]:
+_OPENBAO: Final = {
+    **dict.fromkeys(("ADDR", "TOKEN", "CONFIG_PATH", "CLIENT_TIMEOUT", "TLS_SERVER_NAME", "SKIP_VERIFY"), Need.VAULT),
+    **dict.fromkeys(("CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY"), Need.VAULT),
+    **dict.fromkeys(("ROLE_ID", "SECRET_ID", "ID_TOKEN", "PASSWORD"), Need.VAULT),  # no program's own, but meant so
+    "NAMESPACE": Need.PLACE,
+}
+
+
+def _of_openbao(environ: Mapping[str, str], need: Need) -> Mapping[str, str]:
     """The environment with OpenBao's own names read as Vault's, of which its programs take either."""
-    renamed = {f"VAULT_{name[4:]}": (name, value) for name, value in environ.items() if name.startswith("BAO_")}
-    for twin, (name, value) in renamed.items():
-        if environ.get(twin, value) != value:
-            raise UsageError(f"{name} and {twin} contradict one another", hint=f"unset {name} or {twin}")
-    return {**environ, **{twin: value for twin, (_, value) in renamed.items()}}
+    read = dict(environ)
+    for name, service in _OPENBAO.items():
+        own, twin = f"BAO_{name}", f"VAULT_{name}"
+        if service not in need or not environ.get(own):
+            continue
+        if environ.get(twin) and environ[twin] != environ[own]:
+            raise UsageError(f"{own} and {twin} contradict one another", hint=f"unset {own} or {twin}")
+        read[twin] = environ[own]
+    return read
 
 
 def _tls(service: str, environ: Mapping[str, str]) -> Tls:
@@ -263,7 +281,6 @@ def _tls(service: str, environ: Mapping[str, str]) -> Tls:
         capath=_existing(environ, f"{service}_CAPATH"),
         client_cert=_existing(environ, f"{service}_CLIENT_CERT"),
         client_key=_existing(environ, f"{service}_CLIENT_KEY"),
-        server_name=environ.get(f"{service}_TLS_SERVER_NAME") or None,
         skip_verify=_truth(environ, f"{service}_SKIP_VERIFY"),
     )
     if tls.client_key and not tls.client_cert:
@@ -273,9 +290,15 @@ def _tls(service: str, environ: Mapping[str, str]) -> Tls:
 
 def _existing(environ: Mapping[str, str], variable: str) -> str | None:
     path = environ.get(variable)
-    if path and not Path(path).exists():
-        raise UsageError(f"{variable} is {path}, which does not exist", hint=f"mend or unset {variable}")
-    return path or None
+    if not path:
+        return None
+    try:
+        Path(path).stat()
+    except OSError as error:
+        reason = error.strerror
+    else:
+        return path
+    raise UsageError(f"{variable} is {path}, which cannot be read: {reason}", hint=f"mend or unset {variable}")
 
 
 def _truth(environ: Mapping[str, str], variable: str) -> bool:

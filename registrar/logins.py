@@ -7,17 +7,19 @@ registrar.yaml, and never connect to anything.
 from __future__ import annotations
 
 import enum
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from registrar.errors import UsageError
 from registrar.lint import quoted
 from registrar.secret import Secret
 from registrar.tls import Tls
+from registrar.uri import Uri
 
 TIMEOUT_S: Final = 60.0  # Vault's own default
 
@@ -35,6 +37,17 @@ class Method(enum.StrEnum):
 
 
 METHODS: Final = tuple(str(method) for method in Method)
+
+AUTH_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    Method.TOKEN: ("method",),
+    Method.APPROLE: ("method", "mount", "role", "secret_file"),
+    Method.JWT: ("method", "mount", "role", "audience", "secret_file"),
+    Method.KUBERNETES: ("method", "mount", "role", "secret_file"),
+    Method.USERPASS: ("method", "mount", "username", "secret_file"),
+    Method.LDAP: ("method", "mount", "username", "secret_file"),
+    Method.CERT: ("method", "mount", "role"),
+}
+"""What `vault_auth` of a target may say of each method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +109,6 @@ class AuthFlags:
     username: str | None = None
 
 
-AUTH_KEYS: Final = ("method", "mount", "role", "username", "audience", "secret_file")
-"""What `vault_auth` of a target may say."""
-
 _KUBERNETES_TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 (where it is)
 
 
@@ -108,12 +118,13 @@ def vault_auth(declared: Mapping[str, str], beside: Path, flags: AuthFlags, envi
     What the target declares counts for the method that it declares. A UsageError names what is missing.
     """
     method = _method(declared, flags, environ)
+    _refuse_idle(method, flags)
     if method is Method.TOKEN:
-        return VaultAuth(method, **_token(environ))
+        return _token(environ)
     stands = declared if declared.get("method") == method else {}
-    role = flags.role or stands.get("role") or (environ.get("VAULT_ROLE_ID", "") if method is Method.APPROLE else "")
-    username = flags.username or stands.get("username", "")
-    _require(method, role, username)
+    role = _role(method, stands.get("role", ""), flags, environ)
+    username = stands.get("username", "") if flags.username is None else flags.username
+    _require(method, role, username, environ)
     secret = _secret_of(method, stands.get("secret_file"), beside, environ)
     github = _github(environ) if method is Method.JWT and secret is None else None
     if method is Method.JWT and secret is None and github is None:
@@ -161,7 +172,31 @@ def _method(declared: Mapping[str, str], flags: AuthFlags, environ: Mapping[str,
     raise UsageError(f"there is no Vault login by {quoted(asked)}", hint=f"--vault-auth {'|'.join(METHODS)}")
 
 
-def _require(method: Method, role: str, username: str) -> None:
+_FLAGS: Final = {"mount": "--vault-auth-mount", "role": "--vault-role", "username": "--vault-username"}
+
+
+def _refuse_idle(method: Method, flags: AuthFlags) -> None:
+    """Raise for a flag of another method: whoever gave it means another login than the one there would be."""
+    for key, flag in _FLAGS.items():
+        if getattr(flags, key) is not None and key not in AUTH_KEYS[method]:
+            raise UsageError(
+                f"{flag} says nothing to a Vault login by {method}", hint="say --vault-auth METHOD too, or leave it out"
+            )
+
+
+def _role(method: Method, declared: str, flags: AuthFlags, environ: Mapping[str, str]) -> str:
+    if flags.role is not None:
+        return flags.role
+    exported = environ.get("VAULT_ROLE_ID", "") if method is Method.APPROLE else ""
+    if exported and declared and exported != declared:
+        raise UsageError(
+            "VAULT_ROLE_ID is not the role of the target's vault_auth",
+            hint="unset VAULT_ROLE_ID, or say which with --vault-role",
+        )
+    return declared or exported
+
+
+def _require(method: Method, role: str, username: str, environ: Mapping[str, str]) -> None:
     """Raise where the method cannot do without something that is no secret."""
     if method in (Method.USERPASS, Method.LDAP) and not username:
         raise UsageError(f"the Vault login by {method} needs a user name", hint="--vault-username NAME")
@@ -170,6 +205,9 @@ def _require(method: Method, role: str, username: str) -> None:
         raise UsageError("the Vault login by approle needs the id of a role", hint=hint)
     if method is Method.KUBERNETES and not role:
         raise UsageError("the Vault login by kubernetes needs a role", hint="--vault-role NAME")
+    if method is Method.CERT and not environ.get("VAULT_CLIENT_CERT"):
+        hint = "set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY"
+        raise UsageError("the Vault login by cert needs a certificate to show", hint=hint)
 
 
 _VARIABLES: Final = {
@@ -188,57 +226,68 @@ def _secret_of(
     # a password may have any character, and is no header
     wrapped = _phrase if method in (Method.USERPASS, Method.LDAP) else _word
     if exported := environ.get(variable):
-        secret = wrapped(exported, variable)
+        secret = wrapped(exported, variable, f"set {variable} anew")
         return lambda: secret
     if method is Method.KUBERNETES:
         file = file or _KUBERNETES_TOKEN
-    if file is None:
+    if not file:
         return None
     found = beside / file
-    return lambda: wrapped(_read(found), str(found))
+    return lambda: wrapped(_read(found), str(found), f"write the secret into {found}, and nothing else")
 
 
-def _token(environ: Mapping[str, str]) -> dict[str, Any]:
+def _token(environ: Mapping[str, str]) -> VaultAuth:
     """The token of VAULT_TOKEN, of the Vault CLI's helper, or the one that `vault login` has left at home."""
-    if token := environ.get("VAULT_TOKEN"):
-        secret = _word(token, "VAULT_TOKEN")
-        return {"secret": lambda: secret}
-    if helper := _helper(environ):
-        return {"helper": helper}
-    if not environ.get("HOME"):
-        return {}
-    kept = _kept(Path(environ["HOME"], ".vault-token"))
-    return {"secret": lambda: kept} if kept else {}
+    token = _exported(environ, "VAULT_TOKEN")
+    helper = "" if token else _helper(environ)
+    if not token and not helper and environ.get("HOME"):
+        token = _kept(Path(environ["HOME"], ".vault-token"))
+    return VaultAuth(secret=(lambda: token) if token else None, helper=helper)
 
 
 def _kept(file: Path) -> Secret | None:
     try:
         text = _line(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a service's home may be /dev/null
         return None
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", hint="set VAULT_TOKEN, or mend the file") from None
-    return _word(text, str(file)) if text else None
+    return _word(text, str(file), "vault login") if text else None
 
 
-_HELPER: Final = re.compile(r"""^\s*"?token_helper"?\s*[=:]\s*"((?:[^"\\]|\\.)+)"\s*,?\s*$""", re.MULTILINE)
+_HELPER: Final = re.compile(r"""^\s*"?token_helper"?\s*=\s*"((?:[^"\\\n]|\\.)*)\"""", re.MULTILINE)
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 def _helper(environ: Mapping[str, str]) -> str:
-    """The program that keeps the Vault CLI's token, which its own configuration names in HCL or JSON."""
-    home = environ.get("HOME")
-    config = environ.get("VAULT_CONFIG_PATH") or (str(Path(home, ".vault")) if home else "")
+    """The program that keeps the token of the Vault CLI, or of OpenBao's, as that one's own configuration names it."""
+    home, named = environ.get("HOME"), environ.get("VAULT_CONFIG_PATH")
+    usual = [Path(home, name) for name in (".vault", ".bao")] if home else []
+    return next(filter(None, map(_helper_of, [Path(named)] if named else usual)), "")
+
+
+def _helper_of(config: Path) -> str:
+    """What a configuration in HCL or JSON says of a token helper."""
     try:
-        text = Path(config).read_text(errors="replace") if config else ""
+        text = config.read_text(errors="replace")
     except OSError:  # a folder of that name is Ansible's
         return ""
-    found = _HELPER.search(text)
-    return found[1].replace('\\"', '"') if found else ""
+    try:
+        found = json.loads(text)["token_helper"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        match = _HELPER.search(_COMMENT.sub("", text))
+        found = re.sub(r"\\(.)", r"\1", match[1]) if match else ""
+    return found if isinstance(found, str) else ""
 
 
 def _github(environ: Mapping[str, str]) -> GitHub | None:
-    url, token = (environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{part}", "") for part in ("URL", "TOKEN"))
-    return GitHub(url, _word(token, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")) if url and token else None
+    url, token = environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"), _exported(environ, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    if not url or not token:
+        return None
+    uri = Uri.parse(url)
+    if not uri.host or (uri.scheme != "https" and not uri.loopback):
+        raise UsageError("ACTIONS_ID_TOKEN_REQUEST_URL is no https address", hint="leave it as GitHub Actions sets it")
+    return GitHub(url, token)
 
 
 def _read(file: Path) -> str:
@@ -247,7 +296,10 @@ def _read(file: Path) -> str:
         return _line(file)
     except OSError as error:
         reason = error.strerror
-    raise UsageError(f"{file}, the secret of the Vault login, cannot be read: {reason}", hint="mend secret_file")
+    raise UsageError(
+        f"{file}, the secret of the Vault login, cannot be read: {reason}",
+        hint="make it readable, or name another one as secret_file in vault_auth",
+    )
 
 
 def _line(file: Path) -> str:
@@ -256,17 +308,17 @@ def _line(file: Path) -> str:
 
 def _exported(environ: Mapping[str, str], variable: str) -> Secret | None:
     text = environ.get(variable)
-    return _word(text, variable) if text else None
+    return _word(text, variable, f"set {variable} anew") if text else None
 
 
-def _phrase(text: str, origin: str) -> Secret:
+def _phrase(text: str, origin: str, hint: str) -> Secret:
     if not text or not text.isprintable():
-        raise UsageError(f"{origin} is empty, or has characters that nobody types", hint=f"set {origin} anew")
+        raise UsageError(f"{origin} is empty, or has characters that nobody types", hint=hint)
     return Secret(text)
 
 
-def _word(text: str, origin: str) -> Secret:
+def _word(text: str, origin: str, hint: str) -> Secret:
     """A secret as a single word, refused where it could not be a header of its own."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise UsageError(f"{origin} has spaces, line breaks or characters that no token has", hint=f"set {origin} anew")
+        raise UsageError(f"{origin} has spaces, line breaks or characters that no token has", hint=hint)
     return Secret(text)

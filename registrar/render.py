@@ -7,11 +7,15 @@ terminal.
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import chain, groupby, repeat
 from typing import Any, Final
 
+from registrar.doctor import Check, State, counted
 from registrar.errors import RegistrarError
 from registrar.lint import Finding
 from registrar.model import FIELDS, Record, Registered, Target
@@ -396,3 +400,49 @@ def show_json(world: World, row: Row, steps: Iterable[Step]) -> str:
             "steps": [document(step) for step in steps],
         },
     )
+
+
+# ── the doctor ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CHECKED: Final = {State.OK: ("✓", "32"), State.WARNING: ("!", "33"), State.FAILED: ("✗", "31")}
+_COLUMNS: Final = 80
+
+
+def doctor_text(checks: Sequence[Check], *, colour: bool = False) -> str:
+    """One line a check below its subject, which ends in how it stands, and below it what mends it."""
+    label = max(len(check.id) for check in checks)
+    width = min(max(len(visible(check.text)) for check in checks), _COLUMNS - label - len("      ✓"))
+    lines: list[str] = []
+    for subject, group in groupby(checks, key=lambda check: check.subject):
+        lines += ["", subject] if lines else [subject]
+        lines += [line for check in group for line in _check_lines(check, label, width, colour=colour)]
+    return "\n".join([*lines, "", _well(checks)])
+
+
+def _check_lines(check: Check, label: int, width: int, *, colour: bool) -> Iterator[str]:
+    names = chain([check.id], repeat(""))
+    *first, last = textwrap.wrap(visible(check.text), width, break_on_hyphens=False) or [""]
+    yield from (f"  {next(names):{label}}  {line}" for line in first)
+    glyph, code = _CHECKED[check.state]
+    yield f"  {next(names):{label}}  {last:{width}}  {_paint(glyph, code, colour)}"
+    arrows = chain(["    → "], repeat("      "))
+    yield from (f"{next(arrows)}{line}" for line in _hint_lines(visible(check.hint), _COLUMNS - 6))
+
+
+def _hint_lines(hint: str, width: int) -> list[str]:
+    """A hint in lines; commands are broken after a | or an &&, where a shell reads on, so that they can be pasted."""
+    if len(hint) > width and len(commands := re.split("(?<=[|&]) ", hint)) > 1:
+        return commands
+    return textwrap.wrap(hint, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _well(checks: Sequence[Check]) -> str:
+    failed, warned = (sum(check.state is state for check in checks) for state in (State.FAILED, State.WARNING))
+    if failed:
+        return f"{counted(failed, 'failure')}, {counted(warned, 'warning')}" if warned else counted(failed, "failure")
+    return f"It works, with {counted(warned, 'warning')}." if warned else "All is well."
+
+
+def doctor_json(checks: Sequence[Check], target: Target) -> str:
+    well = all(check.state is not State.FAILED for check in checks)
+    return machine("doctor", {"target": asdict(target), "well": well, "checks": [asdict(check) for check in checks]})

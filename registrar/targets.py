@@ -14,6 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from registrar import document
 from registrar.document import SIZE_LIMIT_BYTES, Node, Reader, did_you_mean
 from registrar.errors import UsageError
 from registrar.lint import Level, ordered, quoted
@@ -192,11 +193,21 @@ def _target(reader: Reader, node: Node) -> Declared:
 
 
 def _vault_auth(reader: Reader, node: Node) -> dict[str, str]:
-    fields = reader.fields(node, AUTH_KEYS, "vault_auth")
-    found = {key: text for key in fields if (text := _text(reader, fields[key], key))}
-    if "method" in found and found["method"] not in METHODS:
-        hint = did_you_mean(found["method"], METHODS)
-        reader.report(f"there is no Vault login by {quoted(found['method'])}", fields["method"], hint=hint)
-    if "method" not in fields:
+    fields = reader.fields(node, sorted({key for keys in AUTH_KEYS.values() for key in keys}), "vault_auth")
+    found = {key: _text(reader, fields[key], key) for key in fields}
+    method = found.get("method")
+    if method is None and isinstance(node, document.Mapping):
         reader.report("vault_auth has no method", node, hint=f"method: {'|'.join(METHODS)}")
+    elif method is not None and method not in METHODS:
+        hint = did_you_mean(method, METHODS)
+        reader.report(f"there is no Vault login by {quoted(method)}", fields["method"], hint=hint)
+    for key in found:
+        if method in METHODS and key not in AUTH_KEYS[method]:
+            known = ", ".join(AUTH_KEYS[method])
+            reader.report(f"{key} says nothing to a Vault login by {method}", fields[key], hint=f"known are: {known}")
+    if "mount" in found:
+        try:
+            found["mount"] = folder(found["mount"])
+        except ValueError as error:
+            reader.report(f"mount {error}", fields["mount"])
     return found

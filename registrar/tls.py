@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Never
 
 from registrar.errors import UsageError
 
@@ -66,18 +66,54 @@ class Tls:
 
     def _show(self, context: ssl.SSLContext, certificate: str) -> None:
         variable = f"{self.service}_CLIENT_CERT"
+
+        def passphrase() -> Never:  # OpenSSL would ask on the terminal
+            why = "has a key with a passphrase, which nobody can type here"
+            raise self._unfit(variable, Path(certificate), why)
+
         try:
-            context.load_cert_chain(certificate, self.client_key, password=lambda: "")
+            context.load_cert_chain(certificate, self.client_key, passphrase)
         except OSError as error:
-            reason = getattr(error, "reason", None) or error.strerror or ""
+            alien = getattr(error, "reason", None) == "KEY_VALUES_MISMATCH"
         else:
             return
-        words = {
-            "KEY_VALUES_MISMATCH": f"does not belong to {self.service}_CLIENT_KEY",
-            "BAD_DECRYPT": "has a key with a passphrase, which nobody can type here",
-            "BAD_PASSWORD_READ": "has a key with a passphrase, which nobody can type here",
-        }
-        raise self._unfit(variable, Path(certificate), words.get(reason, "and its key cannot be read as PEM"))
+        why = f"does not belong to {self.service}_CLIENT_KEY" if alien else "and its key cannot be read as PEM"
+        raise self._unfit(variable, Path(certificate), why)
 
     def _unfit(self, variable: str, file: Path, why: str) -> UsageError:
         return UsageError(f"{variable}: {file} {why}", hint=f"name other files in {self.service}_…, in PEM format")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a server shows in a handshake; `days` are those that its certificate, if it was checked, is still good."""
+
+    protocol: str
+    issuer: str = ""
+    days: int | None = None
+
+
+def look(url: str, tls: Tls, timeout_s: float) -> Seen | None:
+    """A handshake and no more; None for http and where it fails, of which a request will tell."""
+    import socket
+    import ssl
+    import time
+    from urllib.parse import urlsplit
+
+    there = urlsplit(url)
+    if there.scheme != "https" or not there.hostname:
+        return None
+    try:
+        with (
+            socket.create_connection((there.hostname, there.port or 443), timeout_s) as connection,
+            tls.context().wrap_socket(connection, server_hostname=tls.server_name or there.hostname) as encrypted,
+        ):
+            certificate: Any = encrypted.getpeercert()
+            protocol = (encrypted.version() or "").replace("v", " ")
+    except OSError:
+        return None
+    if not certificate:  # it was not checked, and is not told then
+        return Seen(protocol)
+    issuer = dict(pair for part in certificate["issuer"] for pair in part)
+    left_s = ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()
+    return Seen(protocol, issuer.get("commonName") or issuer.get("organizationName", ""), int(left_s // 86_400))

@@ -448,8 +448,16 @@ def test_the_variables_of_the_vault_client(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("VAULT_CACERT", "/nowhere/ca.pem", "VAULT_CACERT is /nowhere/ca.pem, which does not exist"),
-        ("NEXUS_CACERT", "/nowhere/ca.pem", "NEXUS_CACERT is /nowhere/ca.pem, which does not exist"),
+        (
+            "VAULT_CACERT",
+            "/nowhere/ca.pem",
+            "VAULT_CACERT is /nowhere/ca.pem, which cannot be read: No such file or directory",
+        ),
+        (
+            "NEXUS_CACERT",
+            "/nowhere/ca.pem",
+            "NEXUS_CACERT is /nowhere/ca.pem, which cannot be read: No such file or directory",
+        ),
         ("VAULT_SKIP_VERIFY", "yes", "VAULT_SKIP_VERIFY is neither true nor false"),
         ("VAULT_CLIENT_TIMEOUT", "soon", "VAULT_CLIENT_TIMEOUT is not a duration such as 30s"),
         ("VAULT_CLIENT_TIMEOUT", "0", "VAULT_CLIENT_TIMEOUT is not a duration such as 30s"),

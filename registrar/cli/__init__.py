@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "show": ("registrar.cli.views", "One application: all three sides and its history."),
     "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
     "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
+    "doctor": ("registrar.cli.doctor", "Look at everything a run needs, and say what mends it."),
     "policy": ("registrar.cli.policy", "Print the Vault policies of planner, applier and developer."),
     "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
     "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),

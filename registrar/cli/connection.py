@@ -110,19 +110,40 @@ def _stdin(paths: tuple[str, ...]) -> bytes:
 @contextlib.contextmanager
 def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True) -> Iterator[Connection]:
     """The services of the chosen target, or of the embedded sandbox; nothing is sent before something is asked."""
-    given = _given(ctx, flags)
-    environ = config.environment()
-    with contextlib.ExitStack() as stack:
-        if given.get("sandbox"):
-            settings = _sandbox(given, environ, stack)
-        else:
-            settings = config.load(_flags(given), environ, Path.cwd(), need=Need.BOTH if nexus else Need.VAULT)
-        verbose = bool(given.get("verbose"))
-        records = stack.enter_context(contextlib.closing(_vault(settings, verbose)))
-        client = stack.enter_context(contextlib.closing(_nexus(settings, records, verbose))) if nexus else None
-        proof = stack.enter_context(contextlib.closing(_proof(settings, verbose))) if nexus else None
-        colour = config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
-        yield Connection(settings, records, client, proof, colour, verbose)
+    with Opening(ctx, flags) as opening:
+        settings = opening.settings(Need.BOTH if nexus else Need.VAULT)
+        records = opening.vault(settings)
+        client = opening.nexus(settings, records) if nexus else None
+        proof = opening.proof(settings) if nexus else None
+        yield Connection(settings, records, client, proof, opening.colour, opening.verbose)
+
+
+class Opening(contextlib.ExitStack):
+    """Opens the services that the flags choose, each on its own, and closes them at its end."""
+
+    def __init__(self, ctx: click.Context, flags: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._given = _given(ctx, flags)
+        self._environ = config.environment()
+        self._sandbox: Settings | None = None
+        self.verbose = bool(self._given.get("verbose"))
+        self.colour = config.colour(self._environ, sys.stdout.isatty()) and not self._given.get("no_color")
+
+    def settings(self, need: Need) -> Settings:
+        """The chosen target as far as these services need it; the sandbox has everything."""
+        if not self._given.get("sandbox"):
+            return config.load(_flags(self._given), self._environ, Path.cwd(), need=need)
+        self._sandbox = self._sandbox or _sandbox(self._given, self._environ, self)
+        return self._sandbox
+
+    def vault(self, settings: Settings) -> Vault:
+        return self.enter_context(contextlib.closing(_vault(settings, self.verbose)))
+
+    def nexus(self, settings: Settings, records: Vault | None) -> Nexus:
+        return self.enter_context(contextlib.closing(_nexus(settings, records, self.verbose)))
+
+    def proof(self, settings: Settings) -> QuietProof:
+        return self.enter_context(contextlib.closing(_proof(settings, self.verbose)))
 
 
 def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTHING) -> tuple[Settings, bool]:
@@ -149,7 +170,7 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
     """The stand-ins in this process; records remember the addresses that their state had first."""
     from registrar.cli.sandbox import started
 
-    for flag in ("nexus_url", "frontend_url", "vault_addr"):
+    for flag in ("nexus_url", "frontend_url", "vault_addr", "vault_namespace", "vault_auth"):
         if flag in given:
             message = f"--sandbox brings its own Nexus and Vault, so --{flag.replace('_', '-')} says nothing"
             raise UsageError(message, hint="leave out one of the two")
@@ -190,12 +211,12 @@ def _vault(settings: Settings, verbose: bool) -> Vault:
     )
 
 
-def _nexus(settings: Settings, records: Vault, verbose: bool) -> Nexus:
+def _nexus(settings: Settings, records: Vault | None, verbose: bool) -> Nexus:
     from registrar.nexus import Nexus
 
     login = settings.nexus
     api_key, api_secret = login.api_key, login.api_secret
-    if login.token is None and api_key is None and settings.nexus_credentials:
+    if login.token is None and api_key is None and settings.nexus_credentials and records:
         api_key, api_secret = _kept_key(records, settings.nexus_credentials)
     if login.token is None and api_key is None:
         raise UsageError("there is no Nexus key", hint="set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN")

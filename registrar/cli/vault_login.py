@@ -6,10 +6,10 @@ Owns the prompt for a password, the Vault CLI's token helper and the id token of
 from __future__ import annotations
 
 import getpass
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from registrar.errors import UsageError
@@ -45,18 +45,29 @@ def _token(auth: VaultAuth) -> Secret:
 
 def _helped(helper: str) -> Secret | None:
     """The token that the Vault CLI's helper keeps; nothing where it keeps none."""
-    failed = ""
+    outcome = _asked(helper)
+    if not isinstance(outcome, str):
+        return outcome or None
+    raise UsageError(f"the token helper {helper} gives no token: {outcome}", hint="mend it, or set VAULT_TOKEN")
+
+
+def _asked(helper: str) -> Secret | str:
+    """What the helper prints, or why it gives nothing; what it says besides may be secret too, and is not told."""
     try:
         done = subprocess.run(  # noqa: S603 (the program that this user's own Vault CLI runs)
-            [*shlex.split(helper), "get"], capture_output=True, timeout=_HELPER_S, stdin=subprocess.DEVNULL, check=False
+            [Path(helper).absolute(), "get"],
+            capture_output=True,
+            timeout=_HELPER_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        failed = type(error).__name__
-    else:
-        if done.returncode == 0:
-            return Secret(text) if (text := done.stdout.decode(errors="replace").strip()) else None
-        failed = f"it ended with {done.returncode}"
-    raise UsageError(f"the token helper {helper} gives no token: {failed}", hint="mend it, or set VAULT_TOKEN")
+    except subprocess.TimeoutExpired:
+        return f"it takes longer than {_HELPER_S} s"
+    except (OSError, ValueError) as error:  # no file has a null byte in its name
+        return getattr(error, "strerror", None) or str(error)
+    if done.returncode:
+        return f"it ended with {done.returncode}"
+    return Secret(done.stdout.decode(errors="replace").strip())
 
 
 def _secret(auth: VaultAuth, proxies: Mapping[str, str]) -> Callable[[], Secret] | None:

@@ -16,6 +16,7 @@ from registrar.errors import AccessDenied, Kept, Missing, OutcomeUnknown, Reject
 from registrar.model import Credential, Registered
 from registrar.nexus.answers import CHECK_KEY, CHECK_URL, error, said
 from registrar.nexus.session import Session, Version
+from registrar.nexus.survey import Survey
 from registrar.nexus.wire import Answer, Failure, Repeat, Trace
 from registrar.secret import Secret
 
@@ -41,11 +42,6 @@ class User:
     email: str
     name: str
     sysadmin: bool
-
-    @property
-    def unauthenticated(self) -> bool:
-        """Whether Nexus seems to run with authentication disabled: every caller is this user then, token or not."""
-        return self.email.lower() == "developer@localhost"
 
 
 class Nexus:
@@ -102,6 +98,15 @@ class Nexus:
         if not user.sysadmin:
             raise AccessDenied(f"{user.email} is not a sysadmin of this Nexus", hint=CHECK_KEY)
 
+    def survey(self) -> Survey:
+        """What the doctor asks of this Nexus."""
+        return Survey(self, self._session)
+
+    def lists_in_pages(self) -> bool:
+        """Whether this stage of Nexus gives its list in pages."""
+        page = self._page(1)
+        return page.total is not None
+
     def whoami(self) -> User:
         """The user whose token this is."""
         answer = self._session.ask("GET", "/users/current", repeat=Repeat.ALWAYS)
@@ -128,13 +133,7 @@ class Nexus:
         found: dict[int, Registered] = {}
         totals: set[int | None] = set()
         for number in range(1, PAGES + 1):
-            query = {"hideArchived": "false"}
-            if self._session.generation.pages:
-                query |= {"pageNumber": str(number), "pageSize": str(PAGE_ROWS)}
-            answer = self._session.ask("GET", _APPLICATIONS, repeat=Repeat.ALWAYS, query=query)
-            page = _page(answer)
-            if page is None:
-                raise error(answer, "listing the applications", effect=False)
+            page = self._page(number)
             known = len(found)
             found |= {application.id: application for application in page.items}
             totals.add(page.total)
@@ -143,6 +142,16 @@ class Nexus:
             if len(found) == known:
                 break
         raise Unsuitable("listing the applications: the list has no end", hint=CHECK_URL)
+
+    def _page(self, number: int) -> _Page:
+        query = {"hideArchived": "false"}
+        if self._session.generation.pages:
+            query |= {"pageNumber": str(number), "pageSize": str(PAGE_ROWS)}
+        answer = self._session.ask("GET", _APPLICATIONS, repeat=Repeat.ALWAYS, query=query)
+        page = _page(answer)
+        if page is None:
+            raise error(answer, "listing the applications", effect=False)
+        return page
 
     def create(self, values: Mapping[str, str]) -> Credential:
         """Register an application with these FIELDS; sent exactly once, since a second one would be another."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from registrar.errors import AccessDenied, UsageError
@@ -113,12 +113,25 @@ class Session:
         self._generation: Generation | None = None
         self._generation_lock = threading.Lock()
         self.deprecated_since: datetime | None = None
-        self._wire = Wire(
-            api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections
-        )
+        self.url = api_root(url)
+        self._wire = Wire(self.url, decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections)
 
     def close(self) -> None:
         self._wire.close()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a new token can be had."""
+        return self._key is not None
+
+    def token_life_s(self) -> float | None:
+        """How long the token in use still lives by this machine's clock; None where it does not tell."""
+        ends = _claims(self._login.token).get("exp") if self._login.token else None
+        return ends - time.time() if isinstance(ends, (int, float)) else None
+
+    def anonymous(self, method: str, path: str) -> Answer | Failure:
+        """The answer to nobody, which tells whether anybody is there."""
+        return self._wire.send(method, path, repeat=Repeat.ALWAYS)
 
     @property
     def generation(self) -> Generation:
@@ -140,8 +153,12 @@ class Session:
         """The answer at this path below the version's prefix."""
         answer = self._authorized(method, self.generation.path(rest), repeat=repeat, query=query, body=body)
         if isinstance(answer, Answer) and "deprecation" in answer.headers:
-            self.deprecated_since = _moment(answer.headers["deprecation"])
+            self.deprecated_since = deprecation(answer)
         return answer
+
+    def of(self, generation: Generation, rest: str) -> Answer | Failure:
+        """The answer of that version, whichever is in use, to a question."""
+        return self._authorized("GET", generation.path(rest), repeat=Repeat.ALWAYS)
 
     def _authorized(
         self,
@@ -202,9 +219,8 @@ def _renew_at(token: Secret, *, issued_now: bool) -> float:
 
     The life of a fresh token is counted between Nexus's own two times, so that a wrong clock here does no harm.
     """
+    claims = _claims(token)
     try:
-        payload = token.reveal().split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         begins, ends = float(claims["iat"]) if issued_now else time.time(), float(claims["exp"])
     except (LookupError, TypeError, ValueError, OverflowError):
         return math.inf
@@ -213,6 +229,17 @@ def _renew_at(token: Secret, *, issued_now: bool) -> float:
     return time.monotonic() + max(life_s - RENEW_S, life_s / 2)
 
 
-def _moment(text: str) -> datetime | None:
+def _claims(token: Secret) -> dict[str, Any]:
+    """What a JWT says of itself, unchecked; nothing where the token is none."""
+    try:
+        payload = token.reveal().split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (LookupError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def deprecation(answer: Answer) -> datetime | None:
     """The time in a Deprecation header, RFC 9745: an @ and the seconds."""
+    text = answer.headers.get("deprecation", "")
     return datetime.fromtimestamp(int(text[1:]), UTC) if re.fullmatch(r"@\d{1,10}", text, re.ASCII) else None

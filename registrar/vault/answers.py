@@ -7,6 +7,7 @@ exception, a body or a token into an error.
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -270,7 +271,7 @@ def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
         if isinstance(cause, ProxyError):
             return Unreachable(f"the proxy does not let us through to {addr}", hint="check HTTPS_PROXY and NO_PROXY")
         if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
-            reason = str(cause).rpartition(": ")[2]
+            reason = re.sub(r"^\[Errno \d+\] ", "", str(cause).rpartition(": ")[2])
             return Unreachable(f"no connection to Vault at {addr}: {reason}", hint="check VAULT_ADDR")
     reason = type(causes[-1]).__name__
     if call.writes:

@@ -31,7 +31,7 @@ def check(session: Session, place: Place, paths: Sequence[str]) -> None:
     session.get("sys/health", {"standbyok": "true", "perfstandbyok": "true"}, rooted=True)
     _check_token(session, len(paths))
     require_v2(session, place)
-    _check_mount(session, place)
+    check_mount(session, place)
     _check_policy(session, place, paths)
 
 
@@ -83,7 +83,8 @@ def require_v2(session: Session, place: Place) -> None:
         )
 
 
-def _check_mount(session: Session, place: Place) -> None:
+def check_mount(session: Session, place: Place) -> None:
+    """Raise where the mount would delete versions by itself; AccessDenied where that may not be seen."""
     config = session.get(f"{place.mount}/config").data
     if seconds(config.get("delete_version_after", "")):
         raise Unsuitable(

@@ -73,6 +73,14 @@ class Session:
             self._held = None
         self._wire.close()
 
+    @property
+    def addr(self) -> str:
+        return self._wire.addr
+
+    def anonymous(self, call: Call) -> Answer | ServiceError:
+        """The answer to nobody, which tells whether anybody is there."""
+        return self._wire.send(call, None)
+
     def get(
         self,
         path: str,

@@ -20,6 +20,7 @@ from registrar.vault.answers import MetadataVersionNeeded
 from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
 from registrar.vault.session import Session
+from registrar.vault.survey import Survey
 from registrar.vault.wire import Trace, Wire
 
 _LEASE_S: Final = 30  # of a lock whose lease nobody can read
@@ -62,6 +63,10 @@ class Vault:
     def check(self, paths: Sequence[str]) -> None:
         """Raise the first thing that would stop a run over these paths: server, token, mount or policy."""
         preflight.check(self._session, self._place, paths)
+
+    def survey(self) -> Survey:
+        """What the doctor asks of this Vault."""
+        return Survey(self, self._session, self._place)
 
     def all(self) -> Folder:
         """Every record from metadata alone; AccessDenied where they may not be listed."""

@@ -60,12 +60,6 @@ def test_it_finds_the_version_and_who_we_are(place: Place, nexus: Nexus) -> None
     assert nexus.version == (place.version or nexus.version)
 
 
-def test_a_user_that_authentication_does_not_know_is_told(nexus: Nexus) -> None:
-    user = nexus.whoami()
-    assert user.unauthenticated == (user.email == "developer@localhost")
-    assert not replace(user, email="a@example.org").unauthenticated
-
-
 def test_only_v1_of_the_newest_server_is_deprecated(nexus: Nexus, request: pytest.FixtureRequest) -> None:
     nexus.check()
     newest = "v1-deprecated" in request.node.callspec.id
