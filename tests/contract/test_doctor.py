@@ -18,7 +18,7 @@ from registrar.vault import Login
 from tests.cli.program import Program
 from tests.cli.services import serving as standing_in
 from tests.contract import logins, vaults
-from tests.contract.vaults import APPLIER, DEVELOPER, KINDS, PLANNER, PLANNER_OF_VAULT, RAFT, Server, running
+from tests.contract.vaults import APPLIER, DEVELOPER, GENUINE, KINDS, PLANNER, PLANNER_OF_VAULT, RAFT, Server, running
 
 KEY = "secret/registrar/nexus-dev"
 
@@ -144,9 +144,8 @@ def test_a_mount_that_is_not_there(server: Server, prefix: str) -> None:
     assert checks["mount"].hint == "where there is none: vault secrets enable -path=nowhere -version=2 kv"
 
 
+@pytest.mark.parametrize("server", GENUINE, indirect=True, scope="session")
 def test_a_login_is_given_back_and_nothing_is_renewed(server: Server, prefix: str, tmp_path: Path) -> None:
-    if server.kind == "stand-in":
-        pytest.skip("the stand-in has tokens alone")
     mount = f"people-{secrets.token_hex(4)}"
     policy = server.policy(APPLIER, prefix)
     set_up = logins.set_up(server, tmp_path / "logins", policy, methods=["userpass"], mounts=[mount])

@@ -25,7 +25,7 @@ from registrar.model import Credential, Facts, Former, Kind, Lock, Record, State
 from registrar.ports import Records
 from registrar.secret import Secret
 from registrar.vault import Vault, listing
-from tests.contract.vaults import APPLIER, DEVELOPER, KINDS, PLANNER, PLANNER_OF_VAULT, Server, running
+from tests.contract.vaults import APPLIER, DEVELOPER, GENUINE, KINDS, PLANNER, PLANNER_OF_VAULT, Server, running
 
 CREDENTIAL = Credential("c1", Secret("canary-secret-one"))
 OTHER = Credential("c2", Secret("canary-secret-two"))
@@ -592,6 +592,7 @@ def test_a_sealed_server(server: Server, tmp_path_factory: pytest.TempPathFactor
         vault.close()
 
 
+@pytest.mark.parametrize("server", GENUINE, indirect=True, scope="session")
 def test_a_namespace(connect: Connect, server: Server) -> None:
     if server.call("POST", "sys/namespaces/team", {})[0] != 200:
         pytest.skip("this server has no namespaces")

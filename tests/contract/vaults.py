@@ -38,6 +38,8 @@ PLAIN = ("stand-in", *(f"{program}-development" for program in _PROGRAMS))
 """Those without TLS, for what has no certificate to check it with."""
 
 KINDS = PLAIN + RAFT
+GENUINE = KINDS[1:]
+"""Those that have what the stand-in does without: namespaces, and logins besides tokens."""
 
 PLANNER = hcl(grants(Role.PLANNER, "secret", "PREFIX"))
 PLANNER_OF_VAULT = hcl(grant for grant in grants(Role.PLANNER, "secret", "PREFIX") if "detailed" not in grant.path)
