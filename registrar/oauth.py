@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +15,7 @@ from registrar.model import Credential
 from registrar.nexus.answers import decode, elsewhere, error, said
 from registrar.nexus.session import V1, V2, Generation, api_root
 from registrar.nexus.wire import BUSY, Answer, Failure, Repeat, Trace, Wire
-from registrar.ports import Verdict
+from registrar.ports import Finding, Verdict
 from registrar.secret import Secret
 
 ISSUED: Final = re.compile(r"[A-Za-z0-9_-]{86}")
@@ -36,14 +35,6 @@ _TELLS: Final = (
     ("Authorization attempt with invalid client_id", Verdict.WRONG, _NO_CLIENT),
 )
 """How an answer begins and what it tells; what follows may be text of ours, a redirect URI for one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a proof found, and why, in words for a person."""
-
-    verdict: Verdict
-    reason: str
 
 
 class QuietProof:

@@ -249,8 +249,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One path with everything the table asks about it."""
+class Case:
+    """One path with everything that a decision asks about it."""
 
     world: World
     options: Options
@@ -290,6 +290,11 @@ class _Case:
     def strangers(self) -> tuple[Registered, ...]:
         return self.world.strangers.get(same_name(self.name), ())
 
+    def lives(self, client_id: str) -> bool:
+        """Whether Nexus has that application, and not archived."""
+        registered = self.world.by_client.get(client_id)
+        return registered is not None and not registered.archived
+
     @cached_property
     def elsewhere(self) -> bool:
         """Whether the record was made for another server than the target's."""
@@ -320,14 +325,14 @@ def plan(world: World, options: Options = Options()) -> Plan:
     steps: list[Step] = []
     left_alone = 0
     for path in sorted(paths):
-        case = _Case(world, options, path)
+        case = Case(world, options, path)
         decided = list(_decide(case))
         steps += decided
         left_alone += not decided and case.facts is not None and case.facts.set == world.target.set
     return Plan(world.target, tuple(steps), world.managed, left_alone, world.registered is not None, not world.desired)
 
 
-def _decide(case: _Case) -> Iterator[Step]:
+def _decide(case: Case) -> Iterator[Step]:
     """The path's own row, then what comes in addition to it."""
     application = case.world.wanted.get(case.path)
     if case.world.registered is None:
@@ -335,18 +340,25 @@ def _decide(case: _Case) -> Iterator[Step]:
             yield _from_facts(case, application)
         return
     own = _declared(case, application) if application else _undeclared(case)
+    if isinstance(own, Retire):
+        yield from outgoing(case)
     if own:
         yield own
     if case.kind is Kind.SETTLED and not isinstance(own, Recover | Retire):
         yield from _due(case)
 
 
-def _declared(case: _Case, application: Application) -> Step:
+def standing(case: Case) -> Step | None:
+    """What stands in the way of anything that is asked of a path by name: whose it is, and what was interrupted."""
+    return not_ours(case) or interrupted(case, case.world.wanted.get(case.path)) or shared(case)
+
+
+def _declared(case: Case, application: Application) -> Step:
     """The first row of the table that fits a declared path."""
-    return _not_ours(case) or _interrupted(case, application) or _remaining(case, application)
+    return not_ours(case) or interrupted(case, application) or _remaining(case, application)
 
 
-def _not_ours(case: _Case) -> Step | None:
+def not_ours(case: Case) -> Step | None:
     """The rows of records that belong to another server, set, prefix or hand."""
     facts, target = case.facts, case.world.target
     if case.prefix:
@@ -368,7 +380,7 @@ def _not_ours(case: _Case) -> Step | None:
     return None
 
 
-def _interrupted(case: _Case, application: Application | None) -> Step | None:
+def interrupted(case: Case, application: Application | None) -> Step | None:
     """The rows of runs that stopped half-way, or have not."""
     lock = case.world.lock
     mine = case.world.marked.get(case.path, ())
@@ -391,7 +403,7 @@ def _interrupted(case: _Case, application: Application | None) -> Step | None:
     return None
 
 
-def _remaining(case: _Case, application: Application) -> Step:
+def _remaining(case: Case, application: Application) -> Step:
     """The rows where nothing is interrupted but perhaps a Retire."""
     facts = case.facts
     if facts is None or case.kind is Kind.EMPTY:
@@ -403,13 +415,13 @@ def _remaining(case: _Case, application: Application) -> Step:
     return _explained(case, application, facts, case.registered)
 
 
-def _retiring(case: _Case, facts: Facts) -> Retire | None:
+def _retiring(case: Case, facts: Facts) -> Retire | None:
     if facts.state is State.RETIRED and case.registered and not case.registered.archived:
         return case.step(Retire, "retiring it was interrupted", client_id=facts.client_id)
     return None
 
 
-def _new(case: _Case, application: Application) -> Step:
+def _new(case: Case, application: Application) -> Step:
     """No record: new, unless somebody registered that name by hand, or a record of ours has only moved."""
     if case.strangers:
         found = ", ".join(f"id {stranger.id} (client id {stranger.client_id})" for stranger in case.strangers)
@@ -425,7 +437,7 @@ def _new(case: _Case, application: Application) -> Step:
     return case.step(Create, "new", application=application)
 
 
-def _gone(case: _Case, application: Application, facts: Facts) -> Step:
+def _gone(case: Case, application: Application, facts: Facts) -> Step:
     """Nexus no longer has the application that the record names."""
     if case.kind is Kind.WITHDRAWN:
         hint = f"registrar restore {case.path} --rotate, or remove it from the manifest"
@@ -434,13 +446,12 @@ def _gone(case: _Case, application: Application, facts: Facts) -> Step:
     return case.step(Create, reason, application=application, replaces=facts.client_id)
 
 
-def _explained(case: _Case, application: Application, facts: Facts, registered: Registered) -> Step:
+def _explained(case: Case, application: Application, facts: Facts, registered: Registered) -> Step:
     """Nexus has the application that the record names."""
     if case.kind is Kind.WITHDRAWN:
         return _withdrawn(case, facts, registered)
-    if shared := [path for path in case.world.explained[facts.client_id] if path != case.path]:
-        reason = f"its application is also that of {', '.join(shared)}: somebody stored the same credential twice"
-        return case.blocked(reason, f"registrar show {shared[0]}")
+    if blocked := shared(case):
+        return blocked
     others = ", ".join(f"id {stranger.id}" for stranger in case.strangers)
     if registered.archived and case.options.unarchive:
         return case.step(Restore, "archived in Nexus", client_id=facts.client_id)
@@ -451,11 +462,21 @@ def _explained(case: _Case, application: Application, facts: Facts, registered: 
     note = f"somebody registered another application of that name: {others}" if others else ""
     during_grace = (case.world.by_client.get(former.client_id) for former in formers(facts))
     both = [registered, *(former for former in during_grace if former and not former.archived)]
-    edits = tuple(Edit(one.id, one.client_id, changes) for one in both if (changes := _changes(application, one)))
+    edits = tuple(Edit(one.id, one.client_id, changes) for one in both if (changes := changes_of(application, one)))
     return _update(case, application, facts, edits, note) or case.step(Keep, "in sync", note=note)
 
 
-def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
+def shared(case: Case) -> Blocked | None:
+    """Two records that name one application as theirs."""
+    names = case.world.explained.get(case.facts.client_id, ()) if case.facts and case.facts.client_id else ()
+    others = [path for path in names if path != case.path]
+    if not others or case.kind is Kind.EMPTY:
+        return None
+    reason = f"its application is also that of {', '.join(others)}: somebody stored the same credential twice"
+    return case.blocked(reason, f"registrar show {others[0]}")
+
+
+def _withdrawn(case: Case, facts: Facts, registered: Registered) -> Step:
     """Nexus has the application, and its credential in Vault was deleted or destroyed."""
     if registered.archived:
         hint = f"registrar restore {case.path} (--rotate for a new registration), or remove it from the manifest"
@@ -466,7 +487,7 @@ def _withdrawn(case: _Case, facts: Facts, registered: Registered) -> Step:
     return case.step(Restore, "somebody deleted the stored version", client_id=facts.client_id)
 
 
-def _changes(application: Application, registered: Registered) -> tuple[Change, ...]:
+def changes_of(application: Application, registered: Registered) -> tuple[Change, ...]:
     """What differs in Nexus; a mark that was left over is always cleared."""
     wanted = application.declared()
     if registered.mark:
@@ -476,7 +497,7 @@ def _changes(application: Application, registered: Registered) -> tuple[Change, 
 
 
 def _update(
-    case: _Case, application: Application, facts: Facts, edits: tuple[Edit, ...], note: str = ""
+    case: Case, application: Application, facts: Facts, edits: tuple[Edit, ...], note: str = ""
 ) -> Update | None:
     """The Update with these edits and whatever differs in the facts, if there is anything."""
     wanted = described(facts, application, case.world.target, case.world.domain or facts.domain)
@@ -492,13 +513,13 @@ def _update(
     return case.step(Update, reason, application=application, edits=edits, facts=in_vault, notes=tuple(notes))
 
 
-def _undeclared(case: _Case) -> Step | None:
+def _undeclared(case: Case) -> Step | None:
     """The few rows that hold for what no manifest declares; everything else is left alone."""
     facts = case.facts
     ours = facts is not None and facts.set == case.world.target.set and not case.elsewhere
     if case.prefix or (not ours and (facts is not None or not case.marked)):
         return None
-    if step := _interrupted(case, None):
+    if step := interrupted(case, None):
         return step
     if facts is None:
         return None
@@ -513,24 +534,34 @@ def _undeclared(case: _Case) -> Step | None:
     return case.step(Retire, "no longer declared", client_id=facts.client_id)
 
 
-def _due(case: _Case) -> Iterator[Expire]:
+def _due(case: Case) -> Iterator[Expire]:
     """Registrations left behind by a rotation whose grace is over, or that Nexus shows archived or gone."""
     if not case.record or not case.facts or case.facts.set != case.world.target.set or case.elsewhere:
         return
-    for former in formers(case.facts):
-        registered = case.world.by_client.get(former.client_id)
-        if case.world.explained[former.client_id] != (case.path,):
-            continue  # another record names it too, perhaps as its current one
-        if registered is None or registered.archived:
+    for former in _left_behind(case):
+        if not case.lives(former.client_id):
             yield case.step(Expire, "the registration it replaced is archived", former=former)
         elif former.until <= case.record.seen_at:
             yield case.step(Expire, "the grace of the registration it replaced is over", former=former)
 
 
-def _from_facts(case: _Case, application: Application) -> Step:
+def outgoing(case: Case) -> Iterator[Expire]:
+    """Whatever a rotation left behind, due or not: it goes before the path is rotated once more, or retired."""
+    for former in _left_behind(case):
+        yield case.step(Expire, "the registration it replaced goes first", former=former)
+
+
+def _left_behind(case: Case) -> Iterator[Former]:
+    for former in formers(case.facts) if case.facts else ():
+        # another record may name it too, perhaps as its current one
+        if case.world.explained.get(former.client_id) == (case.path,):
+            yield former
+
+
+def _from_facts(case: Case, application: Application) -> Step:
     """The comparison of a manifest with facts alone, for a pipeline that holds no Nexus key."""
     facts = case.facts
-    if step := _not_ours(case) or _interrupted(case, application):
+    if step := not_ours(case) or interrupted(case, application):
         return step
     if facts is None or case.kind is Kind.EMPTY:
         return _new(case, application)

@@ -39,6 +39,14 @@ class Verdict(enum.StrEnum):
     UNTOLD = "untold"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a proof found, and why, in words for a person."""
+
+    verdict: Verdict
+    reason: str
+
+
 class Applications(Protocol):
     """Nexus. Every call raises ServiceErrors: OutcomeUnknown means that the effect may be there or still land."""
 
@@ -92,12 +100,35 @@ class Records(LockRecord, Protocol):
     def delete_version(self, path: str, version: int) -> None:
         """Delete that version by its number, and see that it is deleted."""
 
+    def undelete(self, path: str, version: int) -> None:
+        """Bring that version back, and see that it is; Rejected where it is destroyed."""
+
 
 class Proof(Protocol):
     """A way to tell whether a credential is right that leaves nothing behind."""
 
     def prove(self, credential: Credential, redirect_uri: str) -> Verdict:
         """What Nexus says of it; a ServiceError where no Nexus answers."""
+
+
+class Credentials(Protocol):
+    """The credential records as somebody sees them who may write nothing, nor ask for more than one path."""
+
+    def all(self) -> Folder:
+        """Every record from metadata alone; AccessDenied where they may not be listed."""
+
+    def credential_with_record(self, path: str) -> tuple[Credential | None, Record]:
+        """The current credential and the facts about it in one read."""
+
+    def read(self, path: str, version: int = 0) -> Credential | None:
+        """The credential in that version (0: the current one), or None where there is none that can be read."""
+
+
+class Examiner(Protocol):
+    """A proof that gives its reason."""
+
+    def examine(self, credential: Credential, redirect_uri: str) -> Finding:
+        """The verdict with its reason; a ServiceError where no Nexus answers."""
 
 
 @dataclass(frozen=True, slots=True)

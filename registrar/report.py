@@ -20,7 +20,6 @@ class Status(enum.StrEnum):
     FAILED = "failed"
     BLOCKED = "blocked"
     SKIPPED = "skipped"
-    NOT_CARRIED_OUT = "not carried out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,10 +84,17 @@ class Update(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotate(_Base):
-    """A second registration beside the current one, which then retires; never planned by apply."""
+    """A second registration beside the one with this client id, which then retires; never planned by apply.
+
+    `application` is what to register: the manifest's, completed by what Nexus has. `adopts`: the one it replaces was
+    registered by hand.
+    """
 
     operation: ClassVar[str] = "rotate"
+    application: Application
     client_id: str
+    grace_s: int
+    adopts: bool = False
 
     @property
     def breaks_clients(self) -> bool:
@@ -96,18 +103,26 @@ class Rotate(_Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Back(_Base):
-    """Return to the credential that a rotation left behind."""
+    """Return to the credential that a rotation left behind; the current registration then retires."""
 
     operation: ClassVar[str] = "back"
+    client_id: str
     former: Former
+    grace_s: int
+
+    @property
+    def breaks_clients(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopt(_Base):
-    """Take over an application that somebody registered by hand."""
+    """Take over an application that somebody registered by hand, with the changes that the manifest wants of it."""
 
     operation: ClassVar[str] = "adopt"
+    application: Application
     client_id: str
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

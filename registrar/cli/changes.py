@@ -120,9 +120,7 @@ def apply(
         planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking)
 
     with connected(ctx, flags) as connection:
-        change = _Change(
-            connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, options), output
-        )
+        change = _Change(connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, decide), output)
         return change.carry_out(ask=not yes, parallelism=parallelism, lock_timeout_s=lock_timeout)
 
 

@@ -242,11 +242,14 @@ class TestTls:
     def test_no_tls_where_there_should_be(self, vault: Vault, server: Server, connect: Connect) -> None:
         before = kept(vault)
         plain = connect(replace(server, url=server.url.replace("https:", "http:")))
+        # it answers 400 and closes with our bytes unread, so that a reset may overtake the answer
         for name, call in (QUESTIONS | WRITES).items():
-            with pytest.raises(Unsuitable) as raised:
+            with pytest.raises(
+                (Unsuitable, Unreachable) if name in QUESTIONS else (Unsuitable, OutcomeUnknown)
+            ) as raised:
                 call(plain)
                 pytest.fail(f"{name} is sent as plain text")
-            assert "VAULT_ADDR" in raised.value.hint, name
+            assert "VAULT_ADDR" in raised.value.hint or type(raised.value) is OutcomeUnknown, name
         assert kept(vault) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,18 +73,30 @@ class Lab:
     def apply(
         self,
         *desired: Application,
+        options: planning.Options = planning.Options(),  # noqa: B008 (frozen)
+        **how: Any,
+    ) -> report.Report:
+        return self.carry_out(functools.partial(planning.plan, options=options), *desired, **how)
+
+    def carry_out(
+        self,
+        decide: Callable[[planning.World], planning.Plan],
+        *desired: Application,
         on_event: Callable[[report.Event], None] | None = None,
         stop: report.Stop | None = None,
-        options: planning.Options = planning.Options(),  # noqa: B008 (frozen)
         preflight: bool = True,
+        credentials: Mapping[str, Credential] | None = None,
     ) -> report.Report:
+        """What a person asks for by name, as a command carries it out."""
         with self.take_lock() as lease:
             world = self.observe(*desired)
-            todo = planning.plan(world, options)
+            todo = decide(world)
             if preflight:
                 reconcile.preflight(todo, world, self.services)
-            run = reconcile.Run(world, self.services, lease, on_event=on_event, stop=stop, pace=PACE)
-            return reconcile.apply(run, todo, options)
+            run = reconcile.Run(
+                world, self.services, lease, on_event=on_event, stop=stop, pace=PACE, credentials=credentials
+            )
+            return reconcile.apply(run, todo, decide)
 
     # -- what is there -------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def apply_until_in_doubt(lab: Lab, *desired: Application) -> Report:
 
         world = lab.observe(*desired)
         run = reconcile.Run(world, lab.services, lease, on_event=forget, pace=PACE)
-        return reconcile.apply(run, plan.plan(world), plan.Options())
+        return reconcile.apply(run, plan.plan(world), plan.plan)
 
 
 # -- create ------------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_a_run_that_is_taken_for_dead_and_finishes_meanwhile_keeps_what_it_made(
         slow = reconcile.Run(world, lab.services, lease, pace=PACE)
         reports: list[Report] = []
         todo = plan.plan(world)
-        thread = threading.Thread(target=lambda: reports.append(reconcile.apply(slow, todo, plan.Options())))
+        thread = threading.Thread(target=lambda: reports.append(reconcile.apply(slow, todo, plan.plan)))
         thread.start()
         assert arrived.wait(5)
         seen = lab.observe(VIEWER)
@@ -422,7 +422,7 @@ def test_a_lease_that_ends_between_recovering_and_what_follows_creates_nothing(l
         world = lab.observe(VIEWER)
         run = reconcile.Run(world, lab.services, lease, on_event=forget, pace=PACE)
         lab.nexus_proxy.seen.clear()
-        report = reconcile.apply(run, plan.plan(world), plan.Options())
+        report = reconcile.apply(run, plan.plan(world), plan.plan)
     assert creates(lab) == 0
     assert [type(outcome.step) for outcome in report.of(Status.FAILED)] == [Create]
     assert report.exit_code == 1

@@ -240,8 +240,10 @@ def test_a_retire_that_stopped(lab: Lab) -> None:
     lab.set_facts(state=State.RETIRED)
     step = lab.step(VIEWER)
     assert isinstance(step, Retire)
-    assert lab.apply(VIEWER).outcomes[0].status is Status.NOT_CARRIED_OUT
     assert isinstance(lab.step(), Retire), "for an undeclared record as well"
+    assert lab.apply(VIEWER).outcomes[0].status is Status.DONE
+    assert (lab.living(), lab.record().kind) == ([], Kind.WITHDRAWN)
+    blocked(lab.step(VIEWER), "retired, and still declared", "registrar restore viewer")
 
 
 def test_withdrawn_and_its_application_is_gone(lab: Lab) -> None:
@@ -353,7 +355,8 @@ def test_somebody_deleted_the_version(lab: Lab) -> None:
     lab.apply(VIEWER)
     lab.version_call("delete", 1)
     assert isinstance(lab.step(VIEWER), Restore)
-    assert lab.apply(VIEWER).outcomes[0].status is Status.NOT_CARRIED_OUT
+    assert lab.apply(VIEWER).outcomes[0].status is Status.DONE
+    lab.assert_whole(VIEWER)
 
 
 def test_somebody_destroyed_the_version(lab: Lab) -> None:

@@ -385,7 +385,7 @@ def test_nothing_is_sent_after_the_lease_is_over(lab: Lab) -> None:
         lab.nexus_proxy.seen.clear()
         lab.vault_proxy.seen.clear()
         run = reconcile.Run(world, lab.services, lease)
-        report = reconcile.apply(run, plan.plan(world), plan.Options())
+        report = reconcile.apply(run, plan.plan(world), plan.plan)
         assert isinstance(report.outcomes[0].error, LeaseLost)
         assert lab.nexus_proxy.effects() == []
         assert lab.vault_proxy.effects() == []
@@ -399,7 +399,7 @@ def test_a_lease_lost_after_the_create_leaves_the_mark(lab: Lab) -> None:
         lab.nexus_proxy.after = lambda exchange, _answer: (
             setattr(lease, "_until", 0.0) if exchange.method == "POST" else None
         )
-        report = reconcile.apply(reconcile.Run(world, lab.services, lease), plan.plan(world), plan.Options())
+        report = reconcile.apply(reconcile.Run(world, lab.services, lease), plan.plan(world), plan.plan)
     assert report.exit_code == CustodyError.exit_code
     assert lab.registered()[0].mark
     assert lab.record().kind is Kind.NONE

@@ -1,0 +1,247 @@
+"""What the steps of a run share: the services, the lease to look at before every effect, and the moves on a record.
+
+Owns settle, fence, claim and remove. Must never decide what a step needs, nor send an effect under a lost lease.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from registrar.errors import (
+    AccessDenied,
+    Kept,
+    LeaseLost,
+    Missing,
+    OutcomeUnknown,
+    RegistrarError,
+    Sealed,
+    ServiceError,
+    StepFailed,
+    Unreachable,
+    VersionMismatch,
+)
+from registrar.lock import Lease
+from registrar.model import Application, Credential, Facts, Former, Kind, Record, Registered, State
+from registrar.plan import World, described, formers
+from registrar.ports import Services
+from registrar.report import Event, Outcome, Status, Stop
+from registrar.steps import Step
+
+GRACE: Final = timedelta(hours=24)
+TRIES: Final = 5
+RECOVER: Final = "registrar recover"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many steps at once, and for how long a create of unknown outcome is looked for."""
+
+    parallelism: int = 8
+    doubt_s: float = 10.0
+    poll_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record at one moment with the credential in its newest version, if that holds one."""
+
+    record: Record
+    stored: Credential | None
+    blank: bool  # the newest version can be read and is empty: a fence that was left open
+
+
+class Hands:
+    """The hands of one run under its lease."""
+
+    def __init__(
+        self,
+        world: World,
+        services: Services,
+        lease: Lease,
+        *,
+        stop: Stop | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        pace: Pace | None = None,
+        prove_creates: bool = False,
+    ) -> None:
+        self.world = world
+        self.stop = stop or Stop()
+        self.applications = services.applications
+        self.records = services.records
+        self.proof = services.proof
+        self.lease = lease
+        self.pace = pace or Pace()
+        self.prove_creates = prove_creates
+        self._on_event = on_event
+        self._telling = threading.Lock()
+
+    def failed(self, step: Step, error: RegistrarError) -> Outcome:
+        self.heed(error)
+        self.tell(step, "failed", error.message)
+        return Outcome(step, Status.FAILED, error.message, error)
+
+    def heed(self, error: RegistrarError) -> None:
+        """A refused credential, a lost lease or a lost service concerns every application: no new step is begun."""
+        if isinstance(error, AccessDenied | Unreachable | Sealed | LeaseLost):
+            self.stop.because(error)
+
+    def tell(self, step: Step, stage: str, detail: str = "") -> None:
+        with self._telling:
+            if self._on_event is None:
+                return
+            try:
+                self._on_event(Event(step.path, step.name, stage, detail))
+            except Exception:  # noqa: BLE001 (a listener that is gone must not cost the secret about to be stored)
+                self._on_event = None
+
+    # -- Nexus ---------------------------------------------------------------------------------------------------------
+
+    def remove(self, registered: Registered) -> None:
+        """Delete a marked application; one that Nexus keeps, since it issued a token, is named and archived."""
+        mark = registered.mark
+        try:
+            self.lease.check()
+            if registered.archived:
+                self.applications.unarchive(registered.id)
+            self.lease.check()
+            self.applications.delete(registered.id)
+        except Missing:
+            return
+        except Kept:
+            self.lease.check()
+            if mark and not mark.abandoned:
+                self.applications.update(registered.id, {"description": str(dataclasses.replace(mark, abandoned=True))})
+                self.lease.check()
+            self.applications.archive(registered.id)
+
+    # -- the record ----------------------------------------------------------------------------------------------------
+
+    def see(self, path: str) -> Seen:
+        record = self.records.one(path)
+        stored = self.records.read(path, record.current) if record.living else None
+        blank = record.living and stored is None and self.records.blank(path, record.current)
+        return Seen(record, stored, blank)
+
+    def described(self, base: Facts, application: Application) -> Facts:
+        return described(base, application, self.world.target, self.lease.domain)
+
+    def settle(self, step: Step, facts: Facts, record: Record | None) -> None:
+        """Write the facts; they name the version they describe, so late or stale ones are seen as such."""
+        number = record.metadata_version if record else None
+        for _ in range(2):
+            self.lease.check()
+            try:
+                self.records.settle(step.path, facts, number)
+            except (OutcomeUnknown, VersionMismatch) as error:
+                reason: ServiceError = error
+            except ServiceError as error:
+                self.heed(error)
+                reason = error
+                break
+            else:
+                self.tell(step, "settled")
+                return
+            found = self.records.one(step.path)
+            if found.facts == facts:
+                return
+            if found.current > facts.version:
+                break
+            # somebody, or a fence of ours, wrote metadata since it was read
+            facts = dataclasses.replace(facts, others=found.base.others)
+            number = found.metadata_version
+        raise failure(step, f"the facts of its record could not be written: {reason.message}", "registrar apply")
+
+    def fence(self, step: Step, seen: Seen) -> Facts | None:
+        """Raise the record's version, so that a store of a dead run is refused; the facts of that version, if any.
+
+        Where nothing is stored the fence is an empty version, deleted by its number at once: deleting the key would
+        start its versions again at 0 and undo the fence. Somebody else's data is a fence already, and never written.
+        """
+        record = seen.record
+        theirs = record.living and not seen.blank and (record.base.state is State.EMPTY or record.facts is None)
+        if theirs:
+            return None
+        self.lease.check()
+        if record.facts and record.living and not seen.blank:
+            facts = self.succeeded(record, record.facts.client_id)
+            stored = self.records.again(step.path, record.current)
+            self.tell(step, "fenced", f"version {stored.version}")
+            return dataclasses.replace(facts, version=stored.version)
+        if record.kind in (Kind.NONE, Kind.EMPTY):
+            target = self.world.target
+            facts = dataclasses.replace(
+                record.base, state=State.EMPTY, set=target.set, nexus=target.nexus_url, domain=self.lease.domain
+            )
+            self.records.settle(step.path, dataclasses.replace(facts, name=step.name), record.metadata_version)
+            self.lease.check()
+        stored = self.records.store(step.path, None, cas=record.current)
+        self.lease.check()
+        self.records.delete_version(step.path, stored.version)
+        self.tell(step, "fenced", f"version {stored.version}, empty")
+        return None
+
+    def succeeded(self, record: Record, client_id: str) -> Facts:
+        """The facts of the newest version with this client id: the only way in which facts follow what is stored.
+
+        The same client again is a claim or a fence: a late return to the old one is refused from now on, so it leaves.
+        Another client: the one before retires, if it lives.
+        """
+        facts = record.base
+        leaving = [former for former in formers(facts) if former.client_id != client_id]
+        if len(leaving) > 1:
+            leaving = [former for former in leaving if self.lives(former.client_id)]
+        if len(leaving) > 1:
+            told = f"{' and '.join(former.client_id for former in leaving)} are both still to be archived"
+            raise StepFailed(told, hint="archive one of them in Nexus, then registrar apply")
+        facts = dataclasses.replace(
+            facts,
+            version=record.current,
+            leaving=leaving[0] if leaving else None,
+            retiring=None,
+            state=State.RETIRED if facts.state is State.RETIRED else State.REGISTERED,
+        )
+        if client_id == facts.client_id:
+            return facts
+        before = record.base
+        retiring = (
+            Former(before.client_id, before.version, record.seen_at + GRACE) if self.lives(before.client_id) else None
+        )
+        return dataclasses.replace(
+            facts, client_id=client_id, retiring=retiring, state=State.REGISTERED, rotated_at=None, proven_at=None
+        )
+
+    def settled(self, step: Step) -> Record:
+        """The record as it is now; StepFailed where it is not settled any more, so that the plan rests on nothing."""
+        record = self.records.one(step.path)
+        if record.kind is not Kind.SETTLED:
+            raise failure(step, f"its record is {record.kind} by now", "registrar plan")
+        return record
+
+    def claim(self, step: Step, record: Record) -> int:
+        """Write the settled version again as it is: a late return to an older one is refused from now on."""
+        self.lease.check()
+        stored = self.records.again(step.path, record.current)
+        self.tell(step, "claimed", f"version {stored.version}")
+        return stored.version
+
+    def archive(self, step: Step, client_id: str) -> None:
+        """Archive the application with this client id, if Nexus has it living."""
+        registered = self.world.by_client.get(client_id)
+        if registered is None or registered.archived:
+            return
+        self.lease.check()
+        self.applications.archive(registered.id)
+        self.tell(step, "archived", f"client id {client_id}")
+
+    def lives(self, client_id: str) -> bool:
+        registered = self.world.by_client.get(client_id)
+        return registered is not None and not registered.archived
+
+
+def failure(step: Step, told: str, hint: str) -> StepFailed:
+    return StepFailed(f"{step.name}: {told}", hint=hint, application=step.path)
