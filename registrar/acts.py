@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from registrar.doctor import life
 from registrar.errors import UsageError
 from registrar.model import Application, Facts, Kind, Registered, State
 from registrar.plan import Case, Options, Plan, World, changes_of, interrupted, not_ours, outgoing, standing
@@ -82,7 +83,7 @@ def _rotate(case: Case, grace: timedelta) -> Iterator[Step]:
         yield case.blocked("its stored version was deleted", "registrar apply, which brings it back")
     else:
         yield from outgoing(case)
-        reason = "rotated: a new client id and secret, since Nexus cannot change a secret"
+        reason = f"a new client id and secret, since Nexus cannot change one; the old one {_lasts(grace)}"
         yield _second(case, reason, facts.client_id, registered, grace)
 
 
@@ -101,7 +102,7 @@ def _back(case: Case, grace: timedelta) -> Iterator[Step]:
         yield case.blocked(reason, f"registrar rotate {case.path}")
     else:
         seconds = int(grace.total_seconds())
-        reason = f"back to {facts.retiring.client_id}"
+        reason = f"back to {facts.retiring.client_id}; the one of now {_lasts(grace)}"
         yield case.step(Back, reason, client_id=facts.client_id, former=facts.retiring, grace_s=seconds)
 
 
@@ -115,7 +116,9 @@ def _retire(case: Case) -> Iterator[Step]:
         yield case.step(Keep, "retired already")
     else:
         yield from outgoing(case)
-        yield case.step(Retire, "retired: withdrawn in Vault, archived in Nexus", client_id=facts.client_id)
+        yield case.step(
+            Retire, "its credential is withdrawn in Vault, its application archived in Nexus", client_id=facts.client_id
+        )
 
 
 def _restore(case: Case) -> Iterator[Step]:
@@ -132,7 +135,7 @@ def _restore(case: Case) -> Iterator[Step]:
     elif _destroyed(case, facts):
         yield case.blocked("its stored version was destroyed: the secret is gone", anew)
     else:
-        yield case.step(Restore, "restored", client_id=facts.client_id)
+        yield case.step(Restore, "its application and its credential come back", client_id=facts.client_id)
 
 
 def _anew(case: Case) -> Iterator[Step]:
@@ -172,7 +175,8 @@ def _adopt(case: Case, *, client_id: str, grace: timedelta, anew: bool) -> Itera
     elif anew and case.kind is Kind.FOREIGN:
         yield case.blocked("its path holds data that registrar did not write", "set another path in the manifest")
     elif anew:
-        yield _second(case, "its secret is unknown", client_id, registered, grace, adopts=True)
+        reason = f"a new client id and secret, since nobody knows the old one, which {_lasts(grace)}"
+        yield _second(case, reason, client_id, registered, grace, adopts=True)
     else:
         changes = changes_of(application, registered)
         yield case.step(Adopt, "registered by hand", application=application, client_id=client_id, changes=changes)
@@ -212,6 +216,10 @@ def _second(
     seconds = int(grace.total_seconds()) if grace else 0
     application = _complete(case, registered)
     return case.step(Rotate, reason, application=application, client_id=client_id, grace_s=seconds, adopts=adopts)
+
+
+def _lasts(grace: timedelta) -> str:
+    return f"works for {life(grace.total_seconds())} more" if grace else "ends in this run"
 
 
 def _complete(case: Case, registered: Registered | None) -> Application:
@@ -259,4 +267,5 @@ def _age(world: World, path: str) -> timedelta:
     if record and record.facts:
         version = record.version(record.facts.version)
         made = record.facts.rotated_at or record.facts.registered_at or (version.created_at if version else None)
-    return record.seen_at - made if record and made else timedelta.max
+    # the Date header has whole seconds, so that what was made just now seems to come
+    return max(record.seen_at - made, timedelta(0)) if record and made else timedelta.max

@@ -121,17 +121,23 @@ COMMANDS: Final = Subject("Commands")
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The commands of a role; `without` is what is left of them while Nexus is not well."""
+    """The commands of a role, what to say where its rights are lacking, and what is left while Nexus is not well."""
 
     id: str
     commands: str
+    lacking: str
     without: str = ""
 
 
+_NO_CHANGE: Final = "nothing that changes an application"
 _WORKS: Final = {
-    Role.PLANNER: _Work("plan", "plan, status, show", "only plan --without-nexus"),
-    Role.APPLIER: _Work("apply", "apply, recover", "not apply, recover"),
-    Role.DEVELOPER: _Work("creds", "creds get, of every record"),
+    Role.PLANNER: _Work("plan", "plan, status, show", "not plan, status, show", "only plan --without-nexus"),
+    Role.APPLIER: _Work("apply", "apply, rotate, retire, restore, adopt, recover", _NO_CHANGE, _NO_CHANGE),
+    Role.DEVELOPER: _Work(
+        "creds",
+        "creds get, verify, of every record",
+        "creds get, verify, of no record but those that a policy may name",
+    ),
 }
 
 
@@ -186,9 +192,9 @@ def commands(
 
 def _not(role: Role, work: _Work, missing: Sequence[str]) -> str:
     if role is Role.DEVELOPER:
-        return "creds get, of no record but those that a policy may name"
+        return work.lacking
     more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"not {work.commands}: no {missing[0]}{more}"
+    return f"{work.lacking}: no {missing[0]}{more}"
 
 
 def life(seconds: float) -> str:

@@ -131,6 +131,7 @@ def take(
     timeout_s: float = 60.0,
     lease_s: int = LEASE_S,
     on_wait: Callable[[Lock], None] | None = None,
+    on_stale: Callable[[Lock], None] | None = None,
 ) -> Lease:
     """Take the lock, or take over a stale one; LockHeld when another run keeps it for longer than `timeout_s`.
 
@@ -139,6 +140,8 @@ def take(
     deadline = _now() + timeout_s
     while True:
         found = await_free(record, timeout_s=deadline - _now(), on_wait=on_wait) or Lock(version=0)
+        if found.run and on_stale:
+            on_stale(found)
         known = found.domain or domain() or new_id()
         asked_at = _now()
         wanted = Lock(version=found.version, domain=known, run=new_id(), holder=holder, lease_s=lease_s)

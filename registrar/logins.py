@@ -224,7 +224,7 @@ def _secret_of(
     """Where the secret of the login is, if anywhere: the variable, the file declared, the usual place."""
     variable = _VARIABLES.get(method, "")
     # a password may have any character, and is no header
-    wrapped = _phrase if method in (Method.USERPASS, Method.LDAP) else _word
+    wrapped = _phrase if method in (Method.USERPASS, Method.LDAP) else word
     if exported := environ.get(variable):
         secret = wrapped(exported, variable, f"set {variable} anew")
         return lambda: secret
@@ -252,7 +252,7 @@ def _kept(file: Path) -> Secret | None:
         return None
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", hint="set VAULT_TOKEN, or mend the file") from None
-    return _word(text, str(file), "vault login") if text else None
+    return word(text, str(file), "vault login") if text else None
 
 
 _HELPER: Final = re.compile(r"""^\s*"?token_helper"?\s*=\s*"((?:[^"\\\n]|\\.)*)\"""", re.MULTILINE)
@@ -308,7 +308,7 @@ def _line(file: Path) -> str:
 
 def _exported(environ: Mapping[str, str], variable: str) -> Secret | None:
     text = environ.get(variable)
-    return _word(text, variable, f"set {variable} anew") if text else None
+    return word(text, variable, f"set {variable} anew") if text else None
 
 
 def _phrase(text: str, origin: str, hint: str) -> Secret:
@@ -317,7 +317,7 @@ def _phrase(text: str, origin: str, hint: str) -> Secret:
     return Secret(text)
 
 
-def _word(text: str, origin: str, hint: str) -> Secret:
+def word(text: str, origin: str, hint: str) -> Secret:
     """A secret as a single word, refused where it could not be a header of its own."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise UsageError(f"{origin} has spaces, line breaks or characters that no token has", hint=hint)

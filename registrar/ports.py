@@ -73,8 +73,8 @@ class Applications(Protocol):
 class Records(LockRecord, Protocol):
     """The credential records below a target's prefix. Every write of data is guarded by its check-and-set number."""
 
-    def check(self, paths: Sequence[str]) -> None:
-        """Raise unless these paths can be written, and the mount keeps enough versions for as long as is needed."""
+    def check(self, paths: Sequence[str], restored: Sequence[str] = ()) -> None:
+        """Raise unless these paths can be written, versions of `restored` brought back, and the mount keeps them."""
 
     def all(self) -> Folder:
         """Every record from metadata alone."""

@@ -24,6 +24,9 @@ from registrar.report import Event, Outcome, Report
 from registrar.report import Status as Ended
 from registrar.status import Row, Status
 from registrar.steps import Blocked, Create, Keep, Recover, Step, Update, document
+from registrar.verify import Row as ProvenRow
+from registrar.verify import State as Proven
+from registrar.verify import Verification
 
 SCHEMA_VERSION: Final = 1
 
@@ -32,6 +35,7 @@ _GLYPHS: Final = {
     "adopt": ("+", "32"), "retire": ("-", "31"), "restore": ("^", "32"), "expire": ("x", "31"), "recover": ("&", "33"),
     "blocked": ("!", "31"),
 }  # fmt: skip
+_DOING: Final = {"back": "go back"}
 _STATE_COLOURS: Final = {"in sync": "32", "blocked": "31", "undeclared": "2", "interrupted": "31"}
 _STATUS_COLOURS: Final = {Ended.DONE: "32", Ended.FAILED: "31", Ended.BLOCKED: "31", Ended.SKIPPED: "33"}
 
@@ -173,7 +177,10 @@ def _summary(plan: Plan) -> str:
     if not counts:
         nothing = f"Nothing to do: {_number(kept, 'application')} in sync"
         return nothing + (f", {plan.left_alone} undeclared left alone." if plan.left_alone else ".")
-    parts = [f"{count} blocked" if name == "blocked" else f"{count} to {name}" for name, count in counts.items()]
+    parts = [
+        f"{count} blocked" if name == "blocked" else f"{count} to {_DOING.get(name, name)}"
+        for name, count in counts.items()
+    ]
     parts += [f"{kept} in sync"] if kept else []
     parts += [f"{plan.left_alone} undeclared left alone"] if plan.left_alone else []
     return "Plan: " + ", ".join(parts) + "."
@@ -198,7 +205,7 @@ def plan_json(plan: Plan) -> str:
 
 # ── apply ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_ENDS: Final = frozenset({"done", "failed", "blocked", "not carried out"})
+_ENDS: Final = frozenset({"done", "failed", "blocked"})
 _LOUD: Final = _ENDS | {"in doubt", "removed", "fenced"}
 
 
@@ -446,3 +453,46 @@ def _well(checks: Sequence[Check]) -> str:
 def doctor_json(checks: Sequence[Check], target: Target) -> str:
     well = all(check.state is not State.FAILED for check in checks)
     return machine("doctor", {"target": asdict(target), "well": well, "checks": [asdict(check) for check in checks]})
+
+
+# ── verify ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_PROVEN_COLOURS: Final = {Proven.RIGHT: "32", Proven.WRONG: "31", Proven.MISSING: "31"}
+
+
+def verification_text(found: Verification, target: Target, *, colour: bool = False) -> str:
+    """One line a credential, what it comes to first, with its version and, of an old one, the end of its grace."""
+    cells = [
+        (
+            str(row.state),
+            visible(row.name),
+            visible(row.path),
+            _which(row),
+            "" if row.state is Proven.RIGHT else visible(row.reason),
+        )
+        for row in found.rows
+    ]
+    lines: list[str] = []
+    for row, line in zip(found.rows, table(cells), strict=True):
+        state = str(row.state)
+        lines.append(_paint(state, _PROVEN_COLOURS.get(row.state, "33"), colour) + line.removeprefix(state))
+        lines += [f"  → {visible(row.hint)}"] if row.hint else []
+    counts = Counter(row.state for row in found.rows)
+    parts = [f"{counts[state]} {state}" for state in Proven if counts[state]] or ["no credential to prove"]
+    parts += [f"{found.left_out} retired or not ours left out"] if found.left_out else []
+    return "\n".join([*lines, *([""] if lines else []), f"Nexus {target.nexus_url}: {', '.join(parts)}"])
+
+
+def _which(row: ProvenRow) -> str:
+    version = f"v{row.version}" if row.version else "-"
+    return f"{version} retiring, until {row.until:%Y-%m-%d %H:%M} UTC" if row.until else version
+
+
+def verification_json(found: Verification, target: Target) -> str:
+    rows = [
+        {**asdict(row), "which": "retiring" if row.until else "current", "location": target.location(row.path)}
+        for row in found.rows
+    ]
+    counts = {str(state): sum(row.state is state for row in found.rows) for state in Proven}
+    content = {"target": asdict(target), "credentials": rows, "counts": counts, "left_out": found.left_out}
+    return machine("verification", {**content, "exit_code": found.exit_code})

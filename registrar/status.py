@@ -94,7 +94,7 @@ def _row(world: World, path: str, step: Step | None) -> Row:
         state=_state(world, path, step),
         manifest="declared" if application else "-",
         nexus=_in_nexus(world, path, world.by_client.get(client_id)),
-        vault=_in_vault(record, marked=path in world.marked),
+        vault=in_vault(record, marked=path in world.marked),
         client_id=client_id,
         version=record.current if record else 0,
         registered_at=facts.registered_at if facts else None,
@@ -122,7 +122,8 @@ def _in_nexus(world: World, path: str, registered: Registered | None) -> str:
     return "archived" if registered.archived else "living"
 
 
-def _in_vault(record: Record | None, *, marked: bool) -> str:
+def in_vault(record: Record | None, *, marked: bool = False) -> str:
+    """What a record is, in a word or two."""
     if record is None:
         return "-"
     if marked and record.kind is Kind.FOREIGN:  # stored by the run that registered what is marked

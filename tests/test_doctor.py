@@ -128,7 +128,7 @@ class TestCommands:
         assert apply == (
             "apply",
             State.WARNING,
-            "not apply, recover: no update on a, and 2 more",
+            "nothing that changes an application: no update on a, and 2 more",
             "registrar policy --for applier --target prod | vault policy write registrar-applier-prod -",
         )
         assert creds[1] is State.WARNING
@@ -137,7 +137,7 @@ class TestCommands:
     def test_without_nexus_a_credential_can_still_be_fetched(self) -> None:
         plan, apply, creds = self.found(NEXUS.failed("address", "away", ""))
         assert plan[1:3] == (State.WARNING, "only plan --without-nexus: Nexus is not well")
-        assert apply[1:3] == (State.WARNING, "not apply, recover: Nexus is not well")
+        assert apply[1:3] == (State.WARNING, "nothing that changes an application: Nexus is not well")
         assert creds[1] is State.OK
 
     def test_without_vault_nothing_is_asked(self) -> None:

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, Progress, data, document, output_option, say
+from registrar.cli.change import Change, change_options, unguarded
+from registrar.cli.output import Command, Format, data, document, output_option
 
 if TYPE_CHECKING:
-    from registrar.cli.connection import Connection
-    from registrar.lock import Lease
-    from registrar.model import Lock
-    from registrar.plan import Plan, World
-    from registrar.reconcile import Run
-    from registrar.report import Report, Stop
+    from registrar.model import Target
+    from registrar.plan import Options, Plan, World
 
 _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
-_only = click.option("--only", multiple=True, metavar="NAME", help="Only this application (name or path); repeatable.")
-_yes = click.option("--yes", "--auto-approve", is_flag=True, help="Do not ask.")
-_parallelism = click.option(
-    "--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="Steps at once."
-)
-_lock_timeout = click.option(
-    "--lock-timeout",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another run.",
-)
+
+
+def _scope(command: Command) -> Command:
+    """The flags that a plan and its apply have to share, since they are part of what is decided."""
+    command.params += [
+        click.Option(["--only"], multiple=True, metavar="NAME", help="Only this application (name or path)."),
+        click.Option(["--prune"], is_flag=True, help="Retire what the manifests of this set no longer declare."),
+        click.Option(["--unarchive"], is_flag=True, help="Bring back what somebody archived in Nexus."),
+        click.Option(
+            ["--accept-nexus"], default="", metavar="OLD_URL", help="The server of these records has moved here."
+        ),
+    ]
+    return command
+
+
+def _options(target: Target, paths: Sequence[str], only: tuple[str, ...], prune: bool, **rest: Any) -> Options:
+    """What was asked for; UsageError where --prune could take what was not looked at for what is no longer wanted."""
+    from registrar.errors import UsageError
+    from registrar.plan import Options
+
+    if prune and (paths or only):
+        what = "a PATH" if paths else "--only"
+        message = f"--prune with {what} would retire everything that is declared elsewhere"
+        raise UsageError(message, hint="leave out one of the two: --prune reads all manifests of registrar.yaml")
+    if prune and not target.set:
+        message = "--prune needs to know what is this repository's"
+        raise UsageError(message, hint="name it in registrar.yaml: set: NAME")
+    return Options(only=only, prune=prune, **rest)
 
 
 @output_option
 @connection_options
+@_scope
 @click.command()
 @_paths
-@_only
 @click.option("--without-nexus", is_flag=True, help="Compare with the facts in Vault alone; needs no Nexus key.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is pending or blocked.")
 @click.pass_context
@@ -50,6 +59,9 @@ def plan(
     /,
     paths: tuple[str, ...],
     only: tuple[str, ...],
+    prune: bool,
+    unarchive: bool,
+    accept_nexus: str,
     without_nexus: bool,
     detailed_exitcode: bool,
     output: Format,
@@ -61,8 +73,9 @@ def plan(
     from registrar.cli.connection import connected
 
     with connected(ctx, flags, nexus=not without_nexus) as connection:
+        options = _options(connection.target, paths, only, prune, unarchive=unarchive, accept_nexus=accept_nexus)
         world = connection.observe(paths)
-        todo = planning.plan(world, planning.Options(only=only))
+        todo = planning.plan(world, options)
     if output is Format.JSON:
         document(render.plan_json(todo))
     else:
@@ -72,74 +85,76 @@ def plan(
 
 @output_option
 @connection_options
+@change_options
+@_scope
 @click.command()
 @_paths
-@_only
-@_yes
-@_parallelism
-@_lock_timeout
 @click.option("--expect", metavar="DIGEST", help="Refuse unless the plan still has this digest.")
+@click.option("--verify", is_flag=True, help="Prove each new credential before it is stored.")
 @click.option(
     "--allow-replace", type=click.IntRange(0), default=0, metavar="N", help="Register exactly N deleted ones anew."
 )
 @click.option(
     "--allow-breaking", type=click.IntRange(0), default=0, metavar="N", help="Allow exactly N steps that break clients."
 )
-@click.option("--accept-nexus", default="", metavar="OLD_URL", help="The server of these records has moved here.")
 @click.pass_context
 def apply(
     ctx: click.Context,
     /,
     paths: tuple[str, ...],
     only: tuple[str, ...],
-    yes: bool,
-    parallelism: int,
-    lock_timeout: float,
+    prune: bool,
+    unarchive: bool,
+    accept_nexus: str,
     expect: str | None,
+    verify: bool,
     allow_replace: int,
     allow_breaking: int,
-    accept_nexus: str,
     output: Format,
+    yes: bool,
+    parallelism: int,
+    lock_timeout_s: float,
     **flags: Any,
 ) -> int:
     """Register and update what the manifests declare.
 
-    New credentials go to Vault. It asks first, or carries out what it finds with --yes; nothing is ever retired.
+    New credentials go to Vault. It asks first, or carries out what it finds with --yes. Nothing is retired without
+    --prune; what a rotation has replaced is archived once its grace is over.
     """
     from registrar import plan as planning
     from registrar import reconcile
     from registrar.cli.connection import connected
 
-    options = planning.Options(only=only, accept_nexus=accept_nexus)
-
-    def decide(world: World) -> Plan:
-        return planning.plan(world, options)
-
-    def guard(todo: Plan) -> None:
-        planning.expect(todo, expect)
-        planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking)
-
     with connected(ctx, flags) as connection:
-        change = _Change(connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, decide), output)
-        return change.carry_out(ask=not yes, parallelism=parallelism, lock_timeout_s=lock_timeout)
+        options = _options(connection.target, paths, only, prune, unarchive=unarchive, accept_nexus=accept_nexus)
+
+        def decide(world: World) -> Plan:
+            return planning.plan(world, options)
+
+        def guard(todo: Plan) -> None:
+            planning.expect(todo, expect)
+            planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking, prune=prune)
+
+        change = Change(
+            connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, decide), output, prove=verify
+        )
+        return change.carry_out(yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s)
 
 
 @output_option
 @connection_options
+@change_options
 @click.command()
 @_paths
-@_yes
-@_parallelism
-@_lock_timeout
 @click.pass_context
 def recover(
     ctx: click.Context,
     /,
     paths: tuple[str, ...],
+    output: Format,
     yes: bool,
     parallelism: int,
-    lock_timeout: float,
-    output: Format,
+    lock_timeout_s: float,
     **flags: Any,
 ) -> int:
     """Finish or undo what an interrupted run left.
@@ -153,155 +168,7 @@ def recover(
     def decide(world: World) -> Plan:
         return planning.plan(world).recovery()
 
+    nothing = "Nothing to recover: no run has left anything half done."
     with connected(ctx, flags) as connection:
-        change = _Change(
-            connection,
-            paths,
-            decide,
-            lambda todo: None,  # noqa: ARG005 (nothing brakes it)
-            reconcile.recover,
-            output,
-            nothing="Nothing to recover: no run has left anything half done.",
-        )
-        return change.carry_out(ask=not yes, parallelism=parallelism, lock_timeout_s=lock_timeout)
-
-
-class _Change:
-    """One change from its plan to its report: show, guard, ask, lock, plan again, carry out, tell."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        paths: tuple[str, ...],
-        decide: Callable[[World], Plan],
-        guard: Callable[[Plan], None],
-        effect: Callable[[Run, Plan], Report],
-        output: Format,
-        *,
-        nothing: str = "",
-    ) -> None:
-        self._connection = connection
-        self._paths = paths
-        self._decide = decide
-        self._guard = guard
-        self._effect = effect
-        self._output = output
-        self._nothing = nothing  # what to say in place of an empty plan; such a change does without manifests
-
-    def carry_out(self, *, ask: bool, parallelism: int, lock_timeout_s: float) -> int:
-        """The exit code of the change; an answer of no is one."""
-        approved = ""
-        if ask:
-            reviewed = self._reviewed(lock_timeout_s)
-            if not reviewed.pending:
-                return int(bool(reviewed.blocked))
-            if not click.confirm("Carry out this plan?", err=True):
-                say("Nothing was changed.")
-                return 1
-            approved = reviewed.digest
-        with _Signals() as signals:
-            report, todo = self._locked(signals, approved, parallelism, lock_timeout_s)
-        return self._told(report, todo)
-
-    def _locked(self, signals: _Signals, approved: str, parallelism: int, lock_timeout_s: float) -> tuple[Report, Plan]:
-        """Plan under the lock and carry that out, if it is what was approved."""
-        from registrar import lock
-        from registrar.errors import Stale
-
-        connection = self._connection
-        with lock.take(
-            connection.records,
-            holder=connection.holder,
-            domain=connection.domain,
-            timeout_s=lock_timeout_s,
-            on_wait=_waiting,
-        ) as lease:
-            world = self._observe()
-            todo = self._decide(world) if approved else self._shown(world)
-            if approved and todo.digest != approved:
-                raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
-            return self._report(todo, world, lease, signals, parallelism), todo
-
-    def _report(self, todo: Plan, world: World, lease: Lease, signals: _Signals, parallelism: int) -> Report:
-        from registrar import reconcile
-        from registrar.report import Stop
-
-        services, stop = self._connection.services, Stop()
-        if todo.pending:
-            reconcile.preflight(todo, world, services)
-        progress = Progress(len(todo.pending), verbose=self._connection.verbose)
-        pace = reconcile.Pace(parallelism=parallelism)
-        run = reconcile.Run(world, services, lease, stop=stop, on_event=progress, pace=pace)
-        signals.gently(stop)
-        try:
-            return self._effect(run, todo)
-        finally:
-            progress.close()
-
-    def _observe(self) -> World:
-        return self._connection.observe(self._paths, optional=bool(self._nothing))
-
-    def _shown(self, world: World) -> Plan:
-        """The plan, printed before anything can refuse it."""
-        from registrar import render
-
-        todo = self._decide(world)
-        if self._output is Format.TEXT:
-            nothing = self._nothing if not todo.steps else ""
-            data(nothing or render.plan_text(todo, colour=self._connection.colour))
-        self._guard(todo)
-        return todo
-
-    def _reviewed(self, lock_timeout_s: float) -> Plan:
-        """The plan for a person to approve, made while no other run is at work."""
-        from registrar import lock
-        from registrar.errors import UsageError
-
-        if not sys.stdin.isatty() or self._output is Format.JSON or "-" in self._paths:
-            told = "this asks before it changes anything, and nobody is there to answer"
-            raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
-        lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
-        return self._shown(self._observe())
-
-    def _told(self, report: Report, todo: Plan) -> int:
-        from registrar import render
-
-        if self._output is Format.JSON:
-            document(render.report_json(report, todo))
-        elif todo.pending:
-            data(render.report_text(report, todo.target, colour=self._connection.colour))
-        return report.exit_code
-
-
-def _waiting(held: Lock) -> None:
-    say(f"Waiting for another run: {held.holder or held.run}")
-
-
-class _Signals:
-    """What Ctrl-C and SIGTERM do: end the command at once, and from `gently` on only keep new steps from beginning."""
-
-    def __init__(self) -> None:
-        self._stop: Stop | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def gently(self, stop: Stop) -> None:
-        """What is begun goes on to its end, after a second signal only until its credential is stored."""
-        self._stop = stop
-
-    def _came(self, number: int, frame: object) -> None:  # noqa: ARG002 (signal's signature)
-        if self._stop is None:
-            raise KeyboardInterrupt  # the lock is given back on the way out
-        self._stop.request()
-        told = "Stopping: no new step begins, and what has begun is finished. Once more ends it sooner."
-        if self._stop.urgent:
-            told = "Stopping now: a step ends once its credential is stored. registrar apply goes on from there."
-        with contextlib.suppress(RuntimeError):  # it came in the middle of a write to stderr
-            say(told)
+        change = Change(connection, paths, decide, unguarded, reconcile.recover, output, nothing=nothing, optional=True)
+        return change.carry_out(yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s)

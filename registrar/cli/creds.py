@@ -1,4 +1,4 @@
-"""creds: fetch what an application signs its users in with."""
+"""creds: fetch what an application signs its users in with, and look at what there is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from registrar.cli.output import Format, data, document, output_option, say
 
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
-    from registrar.model import Credential
+    from registrar.errors import AccessDenied
+    from registrar.model import Credential, Record
 
 
 @click.group(invoke_without_command=True)
@@ -51,11 +52,68 @@ def get(ctx: click.Context, /, name: str, field: str | None, reveal: bool, outpu
     return 0
 
 
+@output_option
+@connection_options
+@creds.command("list", short_help="List the credentials that this login may see.")
+@click.pass_context
+def list_(ctx: click.Context, /, output: Format, **flags: Any) -> int:
+    """List the credentials that this login may see, from metadata alone: no secret is read."""
+    from registrar import credentials
+    from registrar.cli.connection import connected
+
+    with connected(ctx, flags, nexus=False) as connection:
+        records = credentials.held(connection.records.all().records)
+    if output is Format.JSON:
+        document(credentials.list_json(records, connection.target))
+    else:
+        data(credentials.list_text(records))
+    return 0
+
+
+@output_option
+@connection_options
+@creds.command(short_help="List the versions of a credential.")
+@click.argument("name")
+@click.pass_context
+def history(ctx: click.Context, /, name: str, output: Format, **flags: Any) -> int:
+    """List the versions of a credential, newest first: which is live and what became of the others.
+
+    From metadata alone: no secret is read.
+    """
+    from registrar import credentials
+    from registrar import history as past
+    from registrar.cli.connection import connected
+
+    with connected(ctx, flags, nexus=False) as connection:
+        record = _record(connection, name)
+    versions, target = past.history(record), connection.target
+    if output is Format.JSON:
+        document(credentials.history_json(record, versions, target))
+    else:
+        data(credentials.history_text(record, versions, target))
+    return 0
+
+
+def _record(connection: Connection, name: str) -> Record:
+    """By path first, which needs no permission to list; else by name."""
+    from registrar.errors import AccessDenied
+    from registrar.lint import PATH
+    from registrar.model import Kind
+
+    refused: AccessDenied | None = None
+    if PATH.fullmatch(name):
+        try:
+            if (record := connection.records.one(name)).kind is not Kind.NONE:
+                return record
+        except AccessDenied as error:
+            refused = error
+    return connection.records.one(_path(connection, name, refused))
+
+
 def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
     """By path first, which needs no permission to list; else by name."""
-    from registrar.errors import AccessDenied, StepFailed, UsageError
+    from registrar.errors import AccessDenied, StepFailed
     from registrar.lint import PATH
-    from registrar.reconcile import observe
 
     refused: AccessDenied | None = None
     if PATH.fullmatch(name):
@@ -64,6 +122,17 @@ def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
                 return name, credential
         except AccessDenied as error:
             refused = error
+    path = _path(connection, name, refused)
+    if credential := connection.records.read(path):
+        return path, credential
+    raise StepFailed(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")
+
+
+def _path(connection: Connection, name: str, refused: AccessDenied | None) -> str:
+    """The one path that has this name; `refused` is what asking for it as a path has come to."""
+    from registrar.errors import AccessDenied, UsageError
+    from registrar.reconcile import observe
+
     try:
         world = observe(connection.target, (), None, connection.records)
     except AccessDenied as error:
@@ -71,6 +140,4 @@ def _fetch(connection: Connection, name: str) -> tuple[str, Credential]:
     (path, *others) = sorted(world.select((name,)))
     if others:
         raise UsageError(f"{name!r} is the name of several: {', '.join([path, *others])}", hint="give the path")
-    if credential := connection.records.read(path):
-        return path, credential
-    raise StepFailed(f"{connection.target.location(path)} holds no credential now", hint=f"registrar show {path}")
+    return path

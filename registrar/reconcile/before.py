@@ -12,6 +12,7 @@ from registrar.errors import Unsuitable, UsageError
 from registrar.model import Application, Facts, Record, Target
 from registrar.plan import Plan, World, described
 from registrar.ports import Applications, Records, Services
+from registrar.steps import Restore
 
 _KEPT_VERSIONS: Final = 5  # each fence or claim uses one; fewer would evict what a rotation may go back to
 
@@ -39,7 +40,7 @@ def preflight(todo: Plan, world: World, services: Services) -> None:
     """Raise before the first effect where a service, a permission, a record or a value would stop the run midway."""
     services.applications.check()
     paths = sorted({step.path for step in todo.pending})
-    services.records.check(paths)
+    services.records.check(paths, sorted({step.path for step in todo.pending if isinstance(step, Restore)}))
     for path in paths:
         if record := world.by_path.get(path):
             _check_key(record, world.target.location(path))

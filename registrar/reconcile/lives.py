@@ -81,7 +81,7 @@ def retire(hands: Hands, step: Retire) -> Outcome:
     if formers(facts):
         raise failure(step, "what it replaced is still to be archived", "registrar apply")
     if facts.state is not State.RETIRED:
-        version = hands.claim(step, record) if record.living else record.current
+        version = hands.claim(step, record) if record.living else facts.version  # the newest may be an empty fence
         facts = dataclasses.replace(facts, version=version, state=State.RETIRED)
         hands.settle(step, facts, record)
         record = hands.records.one(step.path)

@@ -25,14 +25,14 @@ _PATHS_A_REQUEST: Final = 500  # OpenBao refuses a body with more than 1,000 tex
 _NAMED: Final = 10  # missing rights spelt out in one message
 
 
-def check(session: Session, place: Place, paths: Sequence[str]) -> None:
+def check(session: Session, place: Place, paths: Sequence[str], restored: Sequence[str] = ()) -> None:
     """Raise the first thing that would stop a run over these paths."""
     # one that stands by answers 429 or 473 unless told that this is well; with a namespace it is 400
     session.get("sys/health", {"standbyok": "true", "perfstandbyok": "true"}, rooted=True)
     _check_token(session, len(paths))
     require_v2(session, place)
     check_mount(session, place)
-    _check_policy(session, place, paths)
+    _check_policy(session, place, paths, restored)
 
 
 def _check_token(session: Session, steps: int) -> None:
@@ -98,8 +98,8 @@ def check_mount(session: Session, place: Place) -> None:
         )
 
 
-def _check_policy(session: Session, place: Place, paths: Sequence[str]) -> None:
-    needed = dict(_needed(place, paths))
+def _check_policy(session: Session, place: Place, paths: Sequence[str], restored: Sequence[str]) -> None:
+    needed = dict(_needed(place, paths, restored))
     asked = list(needed)
     granted: dict[str, list[str]] = {}
     for start in range(0, len(asked), _PATHS_A_REQUEST):
@@ -117,7 +117,7 @@ def _check_policy(session: Session, place: Place, paths: Sequence[str]) -> None:
         )
 
 
-def _needed(place: Place, paths: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _needed(place: Place, paths: Sequence[str], restored: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each path with the rights on it; Vault says `deny` of a folder that is asked without its final slash."""
     yield place.at("metadata") + "/", ("list",)
     yield place.lock, ("create", "update", "read")
@@ -125,3 +125,5 @@ def _needed(place: Place, paths: Sequence[str]) -> Iterator[tuple[str, tuple[str
         yield place.record("data", path), ("create", "update", "read")
         yield place.record("metadata", path), ("create", "update", "read")
         yield place.record("delete", path), ("update",)
+    for path in restored:
+        yield place.record("undelete", path), ("update",)

@@ -60,9 +60,12 @@ class Vault:
     def close(self) -> None:
         self._session.close()
 
-    def check(self, paths: Sequence[str]) -> None:
-        """Raise the first thing that would stop a run over these paths: server, token, mount or policy."""
-        preflight.check(self._session, self._place, paths)
+    def check(self, paths: Sequence[str], restored: Sequence[str] = ()) -> None:
+        """Raise the first thing that would stop a run over these paths: server, token, mount or policy.
+
+        `restored` are those where a deleted version is to come back.
+        """
+        preflight.check(self._session, self._place, paths, restored)
 
     def survey(self) -> Survey:
         """What the doctor asks of this Vault."""

@@ -217,7 +217,13 @@ def _position(state: str) -> tuple[int, int]:
 def _worth_repeating(call: Call, outcome: Answer | ServiceError) -> bool:
     if not isinstance(outcome, Answer):
         return not call.writes and not isinstance(outcome, NotTrusted)
-    return outcome.status in _NOTHING_DONE or (not call.writes and outcome.status in _PASSING and not outcome.sealed)
+    return _nothing_done(outcome) or (not call.writes and outcome.status in _PASSING and not outcome.sealed)
+
+
+def _nothing_done(answer: Answer) -> bool:
+    """Whether the request was turned away as it came; a new mount of KV v2 does so for a moment."""
+    new = answer.status == 400 and answer.says("Upgrading from non-versioned to versioned data")
+    return new or answer.status in _NOTHING_DONE
 
 
 def _proxies(origin: str, proxies: Mapping[str, str]) -> dict[str, str]:

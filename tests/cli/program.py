@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -27,6 +28,7 @@ Answer = str | Callable[[], str]
 """What a person types, or does before typing it."""
 
 _TIMEOUT_S = 60.0
+_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+): $")
 _PACKAGE = str(Path(registrar.__file__).parents[1])
 _COMMAND = (sys.executable, "-m", "registrar")
 
@@ -143,7 +145,7 @@ def _conversation(terminal: int, answers: Sequence[Answer]) -> Iterator[str]:
         text = chunk.decode(errors="replace")
         since += text
         yield text
-        if left and "[y/N]: " in since:
+        if left and _PROMPT.search(since):
             answer = left.pop(0)
             os.write(terminal, f"{answer if isinstance(answer, str) else answer()}\n".encode())
             since = ""

@@ -116,7 +116,7 @@ WORDS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "missing path": (64, r"nowhere\.yaml does not exist", ("plan", "nowhere.yaml")),
     "no path": (64, r"no manifests were named", ("apply", "--yes")),
     "unknown command": (64, r"aply\n  → did you mean 'registrar apply'\?", ("aply",)),
-    "hopeless command": (64, r"frobnicate\n  → registrar --help", ("frobnicate",)),
+    "hopeless command": (64, r"xyzzy\n  → registrar --help", ("xyzzy",)),
     "unknown subcommand": (64, r"'gte'(.|\n)*  → registrar creds --help", ("creds", "gte")),
     "unknown flag": (64, r"--vault-adr(.|\n)*  → registrar plan --help", ("plan", "apps.yaml", "--vault-adr", "x")),
     "flag without value": (64, r"--target(.|\n)*  → registrar plan --help", ("plan", "apps.yaml", "--target")),

@@ -146,6 +146,11 @@ READS = (
     ("show", "viewer"),
     ("creds", "get", "viewer", "--field", "client_id"),
     ("creds", "get", "nobody"),
+    ("creds", "list"),
+    ("creds", "history", "viewer"),
+    ("verify",),
+    ("verify", "viewer"),
+    ("export",),
 )
 CHANGES = (("apply", "apps.yaml", "--yes"), ("recover", "--yes"))
 
@@ -212,7 +217,7 @@ def test_no_secret_is_shown_on_a_terminal_or_kept_beside_the_sandbox(program: Pr
 def _echoed(exchange: Exchange) -> str:
     secret = ("authorization", "x-vault-token")
     headers = " ".join(f"{name}: {value}" for name, value in exchange.headers.items() if name.lower() in secret)
-    return f"{headers} {exchange.body.decode()}"
+    return f"{exchange.path} {headers} {exchange.body.decode()}"
 
 
 def echo(status: int, shape: Callable[[str], object], kind: str = "application/json") -> Action:
@@ -252,7 +257,15 @@ PLACES = {
     "store": ("vault", "POST", "/data/nexus/[a-z]"),
     "settle": ("vault", "POST", "/metadata/nexus/[a-z]"),
     "read": ("vault", "GET", "/data/nexus/[a-z]"),
+    "authorize": ("nexus", "GET", "/oauth/authorize"),
+    "exchange": ("nexus", "POST", "/oauth/exchange"),
 }
+READING = {
+    "read": (("show", "viewer"), ("creds", "get", "viewer"), ("verify",)),
+    "authorize": (("verify",),),
+    "exchange": (("verify",),),
+}
+"""What asks at those of these places where no apply does."""
 ECHOES = {
     "500 text": echo(500, str, "text/plain"),
     "500 problem": echo(500, lambda text: {"detail": text, "errors": [text]}),
@@ -285,13 +298,12 @@ def test_no_failure_gives_a_secret_away(place: str, failure: str, watch: Watch) 
     service, method, path = PLACES[place]
     broken = watch.nexus if service == "nexus" else watch.vault
     patience = ("--timeout", "0.2") if failure == "timeout" else ("--timeout", "5")
-    if place == "read":
+    if place in READING:
         assert watch.call(*CHANGES[0]).code == 0
     times = 3 if place == "lock" else 1000  # a lock that is not given back is waited for
     with trouble(broken, method, path, FAILURES[failure], times):
         for format_ in ("text", "json"):
-            commands = [("show", "viewer"), ("creds", "get", "viewer")] if place == "read" else [CHANGES[0]]
-            for words in commands:
+            for words in READING.get(place, CHANGES[:1]):
                 watch.call(*words, *patience, "-v", "-o", format_)
     for words in (*reversed(CHANGES), READS[1]):
         assert watch.call(*words, "-v").code == 0

@@ -234,7 +234,7 @@ TROUBLES: dict[str, tuple[Callable[[Services], dict[str, str]], tuple[str, str],
     ),
     "a planner": (
         lambda s: _token(s, hcl(grants(Role.PLANNER, "secret", "nexus"))),
-        ("Commands", "apply"), "warning", "not apply, recover: no update on auth/token/renew-self, and",
+        ("Commands", "apply"), "warning", "nothing that changes an application: no update on auth/token/renew-self",
         "registrar policy --for applier | vault policy write registrar-applier -",
     ),
     "a developer": (

@@ -528,6 +528,13 @@ class TestCheck:
         assert "and 51 more" in message
         assert "applier" in refused.value.hint
 
+    def test_a_version_that_nobody_may_bring_back(self, connect: Connect, server: Server, prefix: str) -> None:
+        policy = "\n".join(line for line in APPLIER.splitlines() if "/undelete/" not in line)
+        applier = connect(server.token(policy, prefix))
+        applier.check(["viewer"])
+        with pytest.raises(AccessDenied, match=f"lacks update on secret/undelete/{prefix}/viewer"):
+            applier.check(["viewer"], ["viewer"])
+
     def test_a_folder_that_cannot_be_listed(self, connect: Connect, server: Server, prefix: str) -> None:
         policy = APPLIER.replace('"update", "list"]', '"update"]')
         with pytest.raises(AccessDenied, match=f"lacks list on secret/metadata/{prefix}/"):

@@ -373,6 +373,14 @@ class TestStandby:
             assert vault.store("viewer", CREDENTIAL, 0).version == 1
             assert len(there.seen) == 4
 
+    def test_a_mount_that_is_being_made_is_asked_again(self) -> None:
+        new = answer(400, {"errors": ["Upgrading from non-versioned to versioned data. This backend will be back."]})
+        written = answer(200, {"data": {"version": 1, "created_time": "2026-01-01T00:00:00Z"}})
+        with facing(CANARY, routed({DATA: [new, NOTHING, new, written]})) as (vault, there):
+            assert vault.read("viewer") is None
+            assert vault.store("viewer", CREDENTIAL, 0).version == 1
+            assert len(there.seen) == 4
+
     def test_what_is_no_state_of_vault_is_passed_on(self) -> None:
         answers = [answer(200, {"data": None}, X_Vault_Index=state) for state in ("opaque", "s p a c e", "other")]
         with facing(CANARY, routed({DATA: [*answers, NOTHING]})) as (vault, there):

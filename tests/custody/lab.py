@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 
 from registrar import lock, ports, reconcile, report
 from registrar import plan as planning
+from registrar.errors import Kept
 from registrar.model import Application, Credential, Facts, Mark, Record, Registered, Target
 from registrar.nexus import Nexus
 from registrar.oauth import QuietProof
@@ -48,6 +50,33 @@ class Lab:
         self._http = httpx.Client(base_url=f"{vault_addr}/v1/secret", headers={"X-Vault-Token": vault_token})
         self._prefix = prefix
         self.target = Target("test", nexus_url, nexus_url, vault_addr, vault_prefix=prefix, set="tests")
+        self.services = ports.Services(self.nexus, self.vault, self.proof)
+        # of a process that is to work here; where that is stands in its registrar.yaml
+        self.environ = {"NEXUS_API_KEY": key[0], "NEXUS_API_SECRET": key[1], "VAULT_TOKEN": vault_token}
+        self.strangers: dict[str, Credential] = {}  # by name: applications that stay in every world
+        self.metadata_cas = True  # of OpenBao; without, facts of a dead run land whenever they come, as on Vault
+        self._kept: set[str] = set()  # since Nexus does not delete them
+
+    def fresh(self) -> None:
+        """A new world without new servers: another prefix in Vault, and nothing but strangers in Nexus."""
+        self.vault.close()
+        stay = self._kept | {stranger.client_id for stranger in self.strangers.values()}
+        for proxy in (self.nexus_proxy, self.vault_proxy):
+            proxy.clear()
+        for registered in self.registered():
+            if registered.client_id in stay:
+                continue
+            if registered.archived:
+                self.by_hand.unarchive(registered.id)
+            try:
+                self.by_hand.delete(registered.id)
+            except Kept:
+                self.by_hand.archive(registered.id)
+                self._kept.add(registered.client_id)
+        self._prefix = f"t-{secrets.token_hex(4)}"
+        token = Secret(self._http.headers["X-Vault-Token"])
+        self.vault = Vault(self.vault_proxy.url, token=token, prefix=self._prefix, timeout_s=5)
+        self.target = dataclasses.replace(self.target, vault_prefix=self._prefix)
         self.services = ports.Services(self.nexus, self.vault, self.proof)
 
     def close(self) -> None:
@@ -135,6 +164,18 @@ class Lab:
     def register(self, application: Application = VIEWER, **changes: str) -> Credential:
         """By hand, as on the Site Management page."""
         return self.by_hand.create({**application.declared(), **changes})
+
+    def sign_in(self, held: Credential, redirect_uri: str = VIEWER.redirect_uri) -> None:
+        """A user signs in through the application, which has issued a token from then on."""
+        ours = {"client_id": held.client_id, "redirect_uri": redirect_uri, "state": "a state"}
+        token = self.by_hand._session._token()
+        assert token
+        with httpx.Client(base_url=f"{self.target.nexus_url}/api/v2/oauth") as browser:
+            browser.headers["Authorization"] = f"Bearer {token.reveal()}"
+            found = browser.get("/authorize", params=ours)
+            code = httpx.URL(found.headers["location"]).params["code"]
+            secret = held.client_secret.reveal()
+            browser.post("/exchange", params={**ours, "code": code, "client_secret": secret}).raise_for_status()
 
     def half_make(self, path: str = "viewer", run: str = DEAD_RUN, domain: str = "") -> Credential:
         """What a run leaves that stops right after its create."""

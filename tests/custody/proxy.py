@@ -89,6 +89,11 @@ class Proxy:
         """Apply the action to the next `times` requests that match, after letting `skip` of them pass."""
         self._rules.append(Rule(method, re.compile(path), action, times, skip))
 
+    def clear(self) -> None:
+        """Forget rules, hooks and whatever came by."""
+        self._rules.clear()
+        self.seen, self.kept, self.before, self.after = [], [], None, None
+
     def effects(self) -> list[str]:
         """The requests that change something, as METHOD path."""
         return [f"{e.method} {e.path.partition('?')[0]}" for e in self.seen if e.method not in ("GET", "HEAD", "LIST")]

@@ -1,0 +1,214 @@
+"""A change from its plan to its report: show, guard, ask, lock, plan again, carry out, tell.
+
+Owns the approval of what is about to be changed, and what a signal means meanwhile. Decides nothing: what to do comes
+in as a function from what there is to a plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registrar.cli.output import Command, Format, Progress, data, document, say
+
+if TYPE_CHECKING:
+    from registrar.cli.connection import Connection
+    from registrar.lock import Lease
+    from registrar.model import Credential, Lock
+    from registrar.plan import Plan, World
+    from registrar.reconcile import Run
+    from registrar.report import Report, Stop
+
+
+def change_options(command: Command) -> Command:
+    """The flags of whatever changes something: whether to ask, how much at once, and how long to wait."""
+    command.params += [
+        click.Option(["--yes", "--auto-approve", "yes"], is_flag=True, help="Do not ask."),
+        click.Option(
+            ["--parallelism"],
+            type=click.IntRange(1, 64),
+            default=8,
+            show_default=True,
+            metavar="N",
+            help="Steps at once.",
+        ),
+        click.Option(
+            ["--lock-timeout", "lock_timeout_s"],
+            type=click.FloatRange(min=0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait for another run.",
+        ),
+    ]
+    return command
+
+
+def unguarded(todo: Plan) -> None:
+    """Nothing brakes what a person has asked for by name."""
+
+
+class Change:
+    """One change from its plan to its report: show, guard, ask, lock, plan again, carry out, tell."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        paths: tuple[str, ...],
+        decide: Callable[[World], Plan],
+        guard: Callable[[Plan], None],
+        effect: Callable[[Run, Plan], Report],
+        output: Format,
+        *,
+        nothing: str = "",
+        optional: bool = False,
+        prove: bool = False,
+        credentials: Mapping[str, Credential] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._paths = paths
+        self._decide = decide
+        self._guard = guard
+        self._effect = effect
+        self._output = output
+        self._nothing = nothing  # what to say in place of an empty plan
+        self._optional = optional  # whether it does without manifests
+        self._prove = prove
+        self._credentials = credentials
+
+    def carry_out(self, *, yes: bool, parallelism: int, lock_timeout_s: float) -> int:
+        """The exit code of the change; an answer of no is one."""
+        approved = ""
+        if not yes:
+            reviewed = self._reviewed(lock_timeout_s)
+            if not reviewed.pending:
+                return int(bool(reviewed.blocked))
+            if not click.confirm("Carry out this plan?", err=True):
+                say("Nothing was changed.")
+                return 1
+            approved = reviewed.digest
+        with _Signals() as signals:
+            report, todo = self._locked(signals, approved, parallelism, lock_timeout_s)
+        return self._told(report, todo)
+
+    def _locked(self, signals: _Signals, approved: str, parallelism: int, lock_timeout_s: float) -> tuple[Report, Plan]:
+        """Plan under the lock and carry that out, if it is what was approved."""
+        from registrar import lock
+        from registrar.errors import Stale
+
+        connection = self._connection
+        with lock.take(
+            connection.records,
+            holder=connection.holder,
+            domain=connection.domain,
+            timeout_s=lock_timeout_s,
+            on_wait=_waiting,
+            on_stale=_stale,
+        ) as lease:
+            world = self._observe()
+            todo = self._decide(world) if approved else self._shown(world)
+            if approved and todo.digest != approved:
+                raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
+            return self._report(todo, world, lease, signals, parallelism), todo
+
+    def _report(self, todo: Plan, world: World, lease: Lease, signals: _Signals, parallelism: int) -> Report:
+        from registrar import reconcile
+        from registrar.report import Stop
+
+        services, stop = self._connection.services, Stop()
+        if todo.pending:
+            reconcile.preflight(todo, world, services)
+        progress = Progress(len(todo.pending), verbose=self._connection.verbose)
+        pace = reconcile.Pace(parallelism=parallelism)
+        run = reconcile.Run(
+            world,
+            services,
+            lease,
+            stop=stop,
+            on_event=progress,
+            pace=pace,
+            prove=self._prove,
+            credentials=self._credentials,
+        )
+        signals.gently(stop)
+        try:
+            return self._effect(run, todo)
+        finally:
+            progress.close()
+
+    def _observe(self) -> World:
+        return self._connection.observe(self._paths, optional=self._optional)
+
+    def _shown(self, world: World) -> Plan:
+        """The plan, printed before anything can refuse it."""
+        from registrar import render
+
+        todo = self._decide(world)
+        if self._output is Format.TEXT:
+            nothing = self._nothing if not todo.steps else ""
+            data(nothing or render.plan_text(todo, colour=self._connection.colour))
+        self._guard(todo)
+        return todo
+
+    def _reviewed(self, lock_timeout_s: float) -> Plan:
+        """The plan for a person to approve, made while no other run is at work."""
+        from registrar import lock
+        from registrar.errors import UsageError
+
+        if not sys.stdin.isatty() or self._output is Format.JSON or "-" in self._paths:
+            told = "this asks before it changes anything, and nobody is there to answer"
+            raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
+        lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
+        return self._shown(self._observe())
+
+    def _told(self, report: Report, todo: Plan) -> int:
+        from registrar import render
+
+        if self._output is Format.JSON:
+            document(render.report_json(report, todo))
+        elif todo.pending:
+            data(render.report_text(report, todo.target, colour=self._connection.colour))
+        return report.exit_code
+
+
+def _waiting(held: Lock) -> None:
+    say(f"Waiting for another run: {held.holder or held.run}")
+
+
+def _stale(dead: Lock) -> None:
+    say(f"Taking over the lock of a run that has stopped: {dead.holder or dead.run}")
+
+
+class _Signals:
+    """What Ctrl-C and SIGTERM do: end the command at once, and from `gently` on only keep new steps from beginning."""
+
+    def __init__(self) -> None:
+        self._stop: Stop | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def gently(self, stop: Stop) -> None:
+        """What is begun goes on to its end, after a second signal only until its credential is stored."""
+        self._stop = stop
+
+    def _came(self, number: int, frame: object) -> None:  # noqa: ARG002 (signal's signature)
+        if self._stop is None:
+            raise KeyboardInterrupt  # the lock is given back on the way out
+        self._stop.request()
+        told = "Stopping: no new step begins, and what has begun is finished. Once more ends it sooner."
+        if self._stop.urgent:
+            told = "Stopping now: a step ends once its credential is stored. registrar apply goes on from there."
+        with contextlib.suppress(RuntimeError):  # it came in the middle of a write to stderr
+            say(told)
