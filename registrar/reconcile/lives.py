@@ -73,18 +73,26 @@ def back(hands: Hands, step: Back) -> Outcome:
 
 
 def retire(hands: Hands, step: Retire) -> Outcome:
-    """1 claim, facts say so   2 delete the version by its number   3 archive; goes on from where one stopped."""
-    record = hands.records.one(step.path)
-    facts = record.base
+    """1 claim, facts say so   2 delete the version by its number   3 archive; goes on from where one stopped.
+
+    A withdrawn one is fenced by an empty version instead: a restore that stopped may still undelete, and would bring
+    back what is about to be archived.
+    """
+    seen = hands.see(step.path)
+    record, facts = seen.record, seen.record.base
     if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN):
         raise failure(step, "its record has changed since it was planned", _PLAN)
     if formers(facts):
         raise failure(step, "what it replaced is still to be archived", "registrar apply")
-    if facts.state is not State.RETIRED:
-        version = hands.claim(step, record) if record.living else facts.version  # the newest may be an empty fence
-        facts = dataclasses.replace(facts, version=version, state=State.RETIRED)
+    if record.living:
+        facts = dataclasses.replace(facts, version=hands.claim(step, record), state=State.RETIRED)
         hands.settle(step, facts, record)
-        record = hands.records.one(step.path)
+    elif hands.lives(step.client_id):
+        hands.fence(step, seen)
+        if facts.state is not State.RETIRED:
+            facts = dataclasses.replace(facts, state=State.RETIRED)
+            hands.settle(step, facts, hands.records.one(step.path))
+    record = hands.records.one(step.path)
     if record.kind is Kind.SETTLED:
         hands.lease.check()
         hands.records.delete_version(step.path, facts.version)
