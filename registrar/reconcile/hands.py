@@ -208,9 +208,9 @@ class Hands:
         if client_id == facts.client_id:
             return facts
         before = record.base
-        retiring = (
-            Former(before.client_id, before.version, record.seen_at + GRACE) if self.lives(before.client_id) else None
-        )
+        # facts of no version, those of an adoption that stored nothing, name an application that is not ours to archive
+        replaced = before.version > 0 and self.lives(before.client_id)
+        retiring = Former(before.client_id, before.version, record.seen_at + GRACE) if replaced else None
         return dataclasses.replace(
             facts, client_id=client_id, retiring=retiring, state=State.REGISTERED, rotated_at=None, proven_at=None
         )

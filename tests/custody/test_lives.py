@@ -467,6 +467,16 @@ class TestAdopt:
         assert credential(lab) == held
         lab.assert_whole(VIEWER)
 
+    def test_one_that_stored_nothing_archives_nothing(self, lab: Lab) -> None:
+        stranger = lab.register(renamed(VIEWER, "stranger"))
+        lab.apply(VIEWER)
+        lab.set_facts(client_id=stranger.client_id, version=0, state=State.ADOPTING)
+        lab.apply(VIEWER)
+        facts = lab.record().facts
+        assert facts
+        assert (facts.client_id, facts.retiring, facts.leaving) == (credential(lab).client_id, None, None)
+        assert stranger.client_id in lab.living()
+
     def test_what_cannot_be_adopted(self, lab: Lab) -> None:
         other = renamed(VIEWER, "other")
         lab.apply(other)
