@@ -131,7 +131,7 @@ def adopt(hands: Hands, step: Adopt, credential: Credential | None) -> Outcome:
     record, held = seen.record, seen.stored
     credential = credential or held
     if credential is None or credential.client_id != step.client_id:
-        raise failure(step, f"there is no secret of {step.client_id} to store", f"registrar adopt {step.path} --rotate")
+        raise failure(step, f"there is no secret of {step.client_id} to store", _anew(step))
     if record.living and not seen.blank and held != credential:
         location = hands.world.target.location(step.path)
         raise failure(step, f"{location} holds something else", "set another path in the manifest")
@@ -139,7 +139,7 @@ def adopt(hands: Hands, step: Adopt, credential: Credential | None) -> Outcome:
     verdict = hands.proof.prove(credential, registered.redirect_uri)
     if verdict is not Verdict.RIGHT:
         why = "Nexus does not take that secret" if verdict is Verdict.WRONG else "Nexus does not tell if it is right"
-        raise failure(step, f"{why}, so nothing was stored", f"registrar adopt {step.path} --rotate")
+        raise failure(step, f"{why}, so nothing was stored", _anew(step))
     hands.tell(step, "proven")
     version = _taken(hands, step, record, credential, stored=held is not None)
     facts = dataclasses.replace(
@@ -167,6 +167,11 @@ def _taken(hands: Hands, step: Adopt, record: Record, credential: Credential, *,
     made = hands.records.store(step.path, credential, cas=record.current)
     hands.tell(step, "stored", f"version {made.version}")
     return made.version
+
+
+def _anew(step: Adopt) -> str:
+    """The way on where the secret cannot be had."""
+    return f"registrar adopt {step.path} --client-id {step.client_id} --rotate"
 
 
 def _fresh(facts: Facts) -> Facts:

@@ -281,9 +281,11 @@ def test_adopt_refuses_a_wrong_secret(connected: Program, services: Services, by
     refused = connected.call("adopt", "viewer", "--client-id", client_id, "--from", "secret.txt", "--yes")
     assert refused.code == 1
     assert "Nexus does not take that secret, so nothing was stored" in refused.out
-    assert "  → registrar adopt viewer --rotate\n" in refused.out
+    way_on = f"registrar adopt viewer --client-id {client_id} --rotate"
+    assert f"  → {way_on}\n" in refused.out
     assert services.dump() == before
     assert secret[::-1] not in refused.out + refused.err
+    assert connected.call(*way_on.split()[1:], "--yes").code == 0
 
 
 @pytest.mark.parametrize(
