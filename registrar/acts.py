@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from registrar.doctor import life
 from registrar.errors import UsageError
 from registrar.model import Application, Facts, Kind, Registered, State
-from registrar.plan import Case, Options, Plan, World, changes_of, interrupted, not_ours, outgoing, standing
+from registrar.plan import Case, Options, Plan, World, changes_of, interrupted, not_ours, outgoing, standing, unadopted
 from registrar.steps import Adopt, Back, Keep, Restore, Retire, Rotate, Step
 
 
@@ -164,7 +164,7 @@ def _adopt(case: Case, *, client_id: str, grace: timedelta, anew: bool) -> Itera
         yield case.blocked(f"Nexus has no application with the client id {client_id}", "registrar export")
     elif facts and facts.client_id == client_id and case.kind is Kind.SETTLED:
         yield case.step(Keep, "adopted already")
-    elif facts and case.kind is not Kind.EMPTY:
+    elif facts and case.kind is not Kind.EMPTY and not (unadopted(case) and facts.client_id == client_id):
         yield case.blocked("its path holds another credential", "set another path in the manifest")
     elif owners:
         yield case.blocked(f"{client_id} is the application of {owners[0]}", f"registrar show {owners[0]}")

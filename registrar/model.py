@@ -334,11 +334,20 @@ class Record:
         """What this record is, in the order in which the meanings exclude each other."""
         if self.facts is None:
             return Kind.FOREIGN if self.current else Kind.NONE
-        if self.facts.state is State.EMPTY and not self.living:
+        if self.facts.state is State.EMPTY and not self.living and self.facts.version >= self.current:
             return Kind.EMPTY
         if self.current and not self.living:
             return Kind.WITHDRAWN
-        return Kind.SETTLED if self.current and self.facts.version == self.current else Kind.UNSETTLED
+        described = self.living and self.facts.version == self.current and self.facts.client_id
+        return Kind.SETTLED if described else Kind.UNSETTLED
+
+    @property
+    def overtaken(self) -> bool:
+        """Withdrawn, though the version that the facts describe is not: a late write hides what was done since."""
+        facts = self.base
+        described = self.version(facts.version)
+        withdrawn = self.kind is Kind.WITHDRAWN and facts.state is not State.RETIRED
+        return withdrawn and described is not None and not self.deleted(described.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -350,7 +350,9 @@ def _decide(case: Case) -> Iterator[Step]:
 
 def standing(case: Case) -> Step | None:
     """What stands in the way of anything that is asked of a path by name: whose it is, and what was interrupted."""
-    return not_ours(case) or interrupted(case, case.world.wanted.get(case.path)) or shared(case)
+    declared = case.world.wanted.get(case.path)
+    stopped = interrupted(case, declared) or unfinished(case)
+    return not_ours(case) or stopped or shared(case) or overtaken(case) or unadopted(case)
 
 
 def _declared(case: Case, application: Application) -> Step:
@@ -401,6 +403,17 @@ def interrupted(case: Case, application: Application | None) -> Step | None:
             Recover, "the facts do not describe the newest version: a run stopped, or somebody wrote there"
         )
     return None
+
+
+def unfinished(case: Case) -> Recover | None:
+    """A mark left over on what a settled record names: nothing moves on from that before it is cleared."""
+    facts = case.facts
+    if facts is None or case.kind is not Kind.SETTLED:
+        return None
+    named = (facts.client_id, *(former.client_id for former in formers(facts)))
+    marks = case.world.marked.get(case.path, ())
+    left = tuple(one for one in marks if one.client_id in named and not one.archived)
+    return case.step(Recover, "a run stopped before finishing", marked=left) if left else None
 
 
 def _remaining(case: Case, application: Application) -> Step:
@@ -476,8 +489,34 @@ def shared(case: Case) -> Blocked | None:
     return case.blocked(reason, f"registrar show {others[0]}")
 
 
+def overtaken(case: Case) -> Blocked | None:
+    """A newer version than the described one was deleted: by a person, or by a Retire whose facts were overwritten."""
+    if case.record is None or case.facts is None or not case.record.overtaken:
+        return None
+    newest, described = case.record.current, case.facts.version
+    where = case.world.target.location(case.path)
+    return case.blocked(
+        f"its newest version {newest} was deleted, and its facts describe version {described}, which is not",
+        f"vault kv undelete -versions={newest} {where}, then registrar apply; or retire it: vault kv delete "
+        f"-versions={described} {where}, then registrar retire {case.path}",
+    )
+
+
+def unadopted(case: Case) -> Blocked | None:
+    """An adoption stopped before its store, at a path that was fenced: the application is nobody's yet."""
+    facts = case.facts
+    if facts is None or facts.state is not State.ADOPTING or facts.version or case.kind is not Kind.WITHDRAWN:
+        return None
+    hint = f"registrar adopt {case.path} --client-id {facts.client_id}"
+    return case.blocked("adopting it stopped before its secret was stored", hint)
+
+
 def _withdrawn(case: Case, facts: Facts, registered: Registered) -> Step:
     """Nexus has the application, and its credential in Vault was deleted or destroyed."""
+    if blocked := overtaken(case):
+        return blocked
+    if blocked := unadopted(case):
+        return blocked
     if registered.archived:
         hint = f"registrar restore {case.path} (--rotate for a new registration), or remove it from the manifest"
         return case.blocked("retired, and still declared", hint)
@@ -523,8 +562,8 @@ def _undeclared(case: Case) -> Step | None:
         return step
     if facts is None:
         return None
-    if case.registered and case.registered.mark and not case.registered.archived and case.kind is Kind.SETTLED:
-        return case.step(Recover, "a run stopped before finishing", marked=(case.registered,))
+    if step := unfinished(case):
+        return step
     if retiring := _retiring(case, facts):
         return retiring
     if not case.options.prune or case.kind is not Kind.SETTLED or case.registered is None:

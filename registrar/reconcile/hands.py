@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -26,7 +26,7 @@ from registrar.errors import (
     VersionMismatch,
 )
 from registrar.lock import Lease
-from registrar.model import Application, Credential, Facts, Former, Kind, Record, Registered, State
+from registrar.model import Application, Credential, Facts, Former, Kind, Record, Registered, State, same_name
 from registrar.plan import World, described, formers
 from registrar.ports import Services
 from registrar.report import Event, Outcome, Status, Stop
@@ -163,21 +163,26 @@ class Hands:
         start its versions again at 0 and undo the fence. Somebody else's data is a fence already, and never written.
         """
         record = seen.record
-        theirs = record.living and not seen.blank and (record.base.state is State.EMPTY or record.facts is None)
-        if theirs:
+        if record.living and record.facts is None:
             return None
         self.lease.check()
-        if record.facts and record.living and not seen.blank:
-            facts = self.succeeded(record, record.facts.client_id)
+        if record.living and not seen.blank:
+            facts = self.succeeded(record, record.base.client_id) if record.kind is Kind.SETTLED else None
             stored = self.records.again(step.path, record.current)
             self.tell(step, "fenced", f"version {stored.version}")
-            return dataclasses.replace(facts, version=stored.version)
-        if record.kind in (Kind.NONE, Kind.EMPTY):
+            return dataclasses.replace(facts, version=stored.version) if facts else None
+        if record.kind in (Kind.NONE, Kind.EMPTY) or (seen.blank and record.base.state is State.EMPTY):
             target = self.world.target
-            facts = dataclasses.replace(
-                record.base, state=State.EMPTY, set=target.set, nexus=target.nexus_url, domain=self.lease.domain
+            facts = Facts(
+                version=record.current + 1,
+                set=target.set,
+                name=step.name,
+                nexus=target.nexus_url,
+                domain=self.lease.domain,
+                state=State.EMPTY,
+                others=record.base.others,
             )
-            self.records.settle(step.path, dataclasses.replace(facts, name=step.name), record.metadata_version)
+            self.records.settle(step.path, facts, record.metadata_version)
             self.lease.check()
         stored = self.records.store(step.path, None, cas=record.current)
         self.lease.check()
@@ -188,32 +193,49 @@ class Hands:
     def succeeded(self, record: Record, client_id: str) -> Facts:
         """The facts of the newest version with this client id: the only way in which facts follow what is stored.
 
-        The same client again is a claim or a fence: a late return to the old one is refused from now on, so it leaves.
-        Another client: the one before retires, if it lives.
+        Facts can be an older run's that landed late over newer ones, so whoever lives and was stored since is an old
+        one too. Only where one version was added, with another client, can nobody have claimed: the one before retires.
+        Otherwise a claim may stand, and a return to the old ones is refused from now on: they leave.
         """
-        facts = record.base
-        leaving = [former for former in formers(facts) if former.client_id != client_id]
-        if len(leaving) > 1:
-            leaving = [former for former in leaving if self.lives(former.client_id)]
-        if len(leaving) > 1:
-            told = f"{' and '.join(former.client_id for former in leaving)} are both still to be archived"
-            raise StepFailed(told, hint="archive one of them in Nexus, then registrar apply")
-        facts = dataclasses.replace(
-            facts,
-            version=record.current,
-            leaving=leaving[0] if leaving else None,
-            retiring=None,
-            state=State.RETIRED if facts.state is State.RETIRED else State.REGISTERED,
-        )
-        if client_id == facts.client_id:
-            return facts
         before = record.base
-        # facts of no version, those of an adoption that stored nothing, name an application that is not ours to archive
-        replaced = before.version > 0 and self.lives(before.client_id)
-        retiring = Former(before.client_id, before.version, record.seen_at + GRACE) if replaced else None
-        return dataclasses.replace(
-            facts, client_id=client_id, retiring=retiring, state=State.REGISTERED, rotated_at=None, proven_at=None
+        olds = [former for former in self._olds(record) if former.client_id != client_id]
+        added = client_id != before.client_id and record.current == before.version + 1
+        retiring = next((old for old in olds if added and old.client_id == before.client_id), None)
+        leaving = sorted((old for old in olds if old is not retiring), key=lambda old: old.version)
+        if len(leaving) > 1 and retiring is None:
+            retiring = dataclasses.replace(leaving.pop(0), version=0)  # no way back to that one either
+        if len(leaving) > 1:
+            told = ", ".join(old.client_id for old in olds)
+            message = f"{record.path}: more registrations live that it replaced than its record can name: {told}"
+            raise StepFailed(message, hint="archive one of them in Nexus, then registrar apply")
+        kept = client_id == before.client_id and record.kind is Kind.SETTLED and before.state is State.RETIRED
+        facts = dataclasses.replace(
+            before,
+            version=record.current,
+            retiring=retiring,
+            leaving=leaving[0] if leaving else None,
+            state=State.RETIRED if kept else State.REGISTERED,
         )
+        if client_id == before.client_id:
+            return facts
+        return dataclasses.replace(facts, client_id=client_id, rotated_at=None, proven_at=None)
+
+    def _olds(self, record: Record) -> Iterator[Former]:
+        """Living registrations that this record held or names: those of its facts, and of the versions since."""
+        before, until = record.base, record.seen_at + GRACE
+        found = {former.client_id: former for former in formers(before)}
+        if before.version and before.client_id:  # facts of no version name one that was never ours
+            found[before.client_id] = Former(before.client_id, before.version, until)
+        declared = self.world.wanted.get(record.path)
+        names = {same_name(before.name), same_name(declared.name if declared else before.name)}
+        for number in range((before.version if before.client_id else 0) + 1, record.current):
+            held = self.records.read(record.path, number) if record.version(number) else None
+            registered = self.world.by_client.get(held.client_id) if held else None
+            if registered is None or same_name(registered.name) not in names:
+                continue  # what somebody stored by hand is not ours to archive
+            if set(self.world.explained.get(registered.client_id, ())) <= {record.path}:
+                found[registered.client_id] = Former(registered.client_id, number, until)
+        return (former for former in found.values() if self.lives(former.client_id))
 
     def settled(self, step: Step) -> Record:
         """The record as it is now; StepFailed where it is not settled any more, so that the plan rests on nothing."""

@@ -80,7 +80,7 @@ def retire(hands: Hands, step: Retire) -> Outcome:
     """
     seen = hands.see(step.path)
     record, facts = seen.record, seen.record.base
-    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN):
+    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
         raise failure(step, "its record has changed since it was planned", _PLAN)
     if formers(facts):
         raise failure(step, "what it replaced is still to be archived", "registrar apply")
@@ -105,7 +105,7 @@ def restore(hands: Hands, step: Restore) -> Outcome:
     """1 unarchive   2 undelete by number, read   3 claim, so that a late delete hits an old version   4 settle."""
     record = hands.records.one(step.path)
     facts = record.base
-    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN):
+    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
         raise failure(step, "its record has changed since it was planned", _PLAN)
     registered = hands.world.by_client.get(step.client_id)
     if registered and registered.archived:

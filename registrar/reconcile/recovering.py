@@ -34,7 +34,7 @@ def _recovered(hands: Hands, step: Recover, seen: Seen) -> Outcome:
         _finish_own(hands, step, seen.record, own)
         done.append(f"finished {own.client_id}, whose credential was stored")
         seen = hands.see(step.path)
-    if strays := [marked for marked in step.marked if marked is not own]:
+    if strays := [marked for marked in step.marked if marked is not own and marked.client_id not in _named(seen)]:
         facts = hands.fence(step, seen)
         for stray in strays:
             hands.remove(stray)
@@ -45,7 +45,17 @@ def _recovered(hands: Hands, step: Recover, seen: Seen) -> Outcome:
         seen = hands.see(step.path)
     if seen.record.kind is Kind.UNSETTLED:
         return _settle_unmarked(hands, step, seen)
+    if seen.record.kind is Kind.SETTLED:
+        for left in (marked for marked in step.marked if marked is not own and marked.client_id in _named(seen)):
+            _unmark(hands, step, left, hands.world.wanted.get(step.path))
+            done.append(f"finished {left.client_id}, which was stored and described")
     return Outcome(step, Status.DONE, "; ".join(done))
+
+
+def _named(seen: Seen) -> set[str]:
+    """The registrations that the record's facts name as its own."""
+    facts = seen.record.base
+    return {facts.client_id, *(former.client_id for former in formers(facts))}
 
 
 def _finish_own(hands: Hands, step: Recover, record: Record, own: Registered) -> None:
@@ -55,18 +65,36 @@ def _finish_own(hands: Hands, step: Recover, record: Record, own: Registered) ->
         facts = hands.succeeded(record, own.client_id)
         version = record.version(record.current)
         since = version.created_at if version else record.seen_at
-        facts = dataclasses.replace(facts, registered_at=since, rotated_at=since if formers(facts) else None)
+        facts = dataclasses.replace(
+            facts,
+            version=_stored_again(hands, step, record),
+            registered_at=since,
+            rotated_at=since if formers(facts) else None,
+        )
         hands.settle(step, hands.described(facts, application), record)
-    if own.archived:
+    _unmark(hands, step, own, application)
+
+
+def _stored_again(hands: Hands, step: Recover, record: Record) -> int:
+    """The version of what is stored, written once more: facts and deletions that still land then name an old one.
+
+    A record without facts has none that could be stale.
+    """
+    return hands.claim(step, record) if record.facts else record.current
+
+
+def _unmark(hands: Hands, step: Recover, marked: Registered, application: Application | None) -> None:
+    """The last effect of a registration: its declared description takes the place of its mark."""
+    if marked.archived:
         return  # somebody's decision; Nexus refuses to change an archived one
     hands.lease.check()
-    hands.applications.update(own.id, {"description": _description(hands, step.path, application)})
-    hands.tell(step, "finished", f"client id {own.client_id}")
+    hands.applications.update(marked.id, {"description": _description(hands, step.path, application)})
+    hands.tell(step, "finished", f"client id {marked.client_id}")
 
 
-def _description(hands: Hands, path: str, application: Application) -> str:
+def _description(hands: Hands, path: str, application: Application | None) -> str:
     """The declared one; where none is managed, that of the registration which this one replaces."""
-    if application.description is not None:
+    if application and application.description is not None:
         return application.description
     record = hands.world.by_path.get(path)
     names = [former.client_id for former in formers(record.base)] + [record.base.client_id] if record else []
@@ -86,7 +114,7 @@ def _settle_unmarked(hands: Hands, step: Recover, seen: Seen) -> Outcome:
     if stored is None:
         return _left(hands, step, "it is no credential")
     if facts.version and hands.records.read(step.path, facts.version) == stored:
-        hands.settle(step, hands.succeeded(record, facts.client_id), record)
+        _settle(hands, step, record, stored.client_id)
         return Outcome(step, Status.DONE, "settled: the same credential was stored again")
     living = hands.world.by_client.get(stored.client_id)
     if living is None or living.archived:
@@ -95,13 +123,18 @@ def _settle_unmarked(hands: Hands, step: Recover, seen: Seen) -> Outcome:
         return _left(hands, step, "it is the credential of another path")
     if hands.proof.prove(stored, living.redirect_uri) is not Verdict.RIGHT:
         return _left(hands, step, "it could not be proved")
-    hands.settle(step, hands.succeeded(record, stored.client_id), record)
+    _settle(hands, step, record, stored.client_id)
     return Outcome(step, Status.DONE, f"settled: {stored.client_id} is stored, lives and proves right")
+
+
+def _settle(hands: Hands, step: Recover, record: Record, client_id: str) -> None:
+    facts = hands.succeeded(record, client_id)
+    hands.settle(step, dataclasses.replace(facts, version=_stored_again(hands, step, record)), record)
 
 
 def _unadopted(hands: Hands, step: Recover, record: Record) -> Outcome:
     """An adoption that stopped before its store: its facts name an application that nobody's record holds."""
-    facts = dataclasses.replace(record.base, state=State.EMPTY, client_id="")
+    facts = dataclasses.replace(record.base, state=State.EMPTY, client_id="", version=0)
     hands.settle(step, facts, record)
     return Outcome(step, Status.DONE, "undid an adoption that had stored nothing: registrar adopt, again")
 

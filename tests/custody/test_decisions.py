@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registrar import plan, reconcile
+from registrar import acts, plan, reconcile
 from registrar.model import Application, Credential, Facts, Former, Kind, Mark, State
 from registrar.plan import formers
 from registrar.report import Status
@@ -259,14 +259,29 @@ def test_a_claim_forgets_neither_of_two_that_are_still_to_be_archived(lab: Lab) 
     assert remembered(lab) == {old.client_id, older.client_id}
 
 
-def test_a_claim_is_settled_once_one_of_two_is_archived(lab: Lab) -> None:
+def test_there_is_no_way_back_to_either_of_two_that_a_claim_left(lab: Lab) -> None:
     lab.apply(VIEWER)
     old, older = lab.register(), lab.register()
     lab.set_facts(retiring=former(old), leaving=former(older))
     lab.vault.again("viewer", 1)
+    assert lab.apply(VIEWER).exit_code == 0
+    facts = facts_of(lab)
+    assert facts.leaving
+    assert facts.retiring
+    assert facts.retiring.version == 0
+    (step,) = acts.back(lab.observe(VIEWER), ["viewer"], grace=timedelta(hours=1)).steps
+    assert isinstance(step, Blocked)
+
+
+def test_more_than_two_are_left_to_a_person(lab: Lab) -> None:
+    lab.apply(VIEWER)
+    old, older = lab.register(), lab.register()
+    lab.set_facts(retiring=former(old), leaving=former(older))
+    lab.write_credential(lab.register())
     (outcome,) = lab.apply(VIEWER).outcomes
     assert outcome.error
     assert "archive one of them in Nexus" in outcome.error.hint
+    assert lab.record().current == 2, "nothing was written again"
     lab.by_hand.archive(lab.id_of(older.client_id))
     lab.apply(VIEWER)
     assert lab.record().kind is Kind.SETTLED

@@ -322,8 +322,8 @@ def test_data_that_somebody_writes_at_an_empty_path_stay(lab: Lab) -> None:
     lost = lab.half_make(run="s" * 16)
     assert lab.apply(VIEWER).exit_code == 1
     assert lost.client_id not in lab.living()
-    assert lab.read_version(2) == {"password": "x"}
-    assert lab.record().current == 2
+    # a fence writes the same again: a late fact may have hidden that it is a credential of ours
+    assert lab.read_version(lab.record().current) == {"password": "x"}
 
 
 def test_data_that_somebody_writes_right_before_a_fence_stay(lab: Lab) -> None:
