@@ -7,6 +7,7 @@ in as a function from what there is to a plan.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -210,5 +211,8 @@ class _Signals:
         told = "Stopping: no new step begins, and what has begun is finished. Once more ends it sooner."
         if self._stop.urgent:
             told = "Stopping now: a step ends once its credential is stored. registrar apply goes on from there."
-        with contextlib.suppress(RuntimeError):  # it came in the middle of a write to stderr
+        try:
             say(told)
+        except RuntimeError:  # it came in the middle of a write to stderr, which cannot be entered twice
+            with contextlib.suppress(OSError):
+                os.write(2, f"{told}\n".encode())
