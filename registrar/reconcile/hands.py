@@ -194,12 +194,14 @@ class Hands:
         """The facts of the newest version with this client id: the only way in which facts follow what is stored.
 
         Facts can be an older run's that landed late over newer ones, so whoever lives and was stored since is an old
-        one too. Only where one version was added, with another client, can nobody have claimed: the one before retires.
-        Otherwise a claim may stand, and a return to the old ones is refused from now on: they leave.
+        one too. Only where one version was added, with another client, can nobody have claimed: the one before retires,
+        if its version can still be read. Otherwise a claim may stand, and a return to the old ones is refused from now
+        on: they leave.
         """
         before = record.base
         olds = [former for former in self._olds(record) if former.client_id != client_id]
-        added = client_id != before.client_id and record.current == before.version + 1
+        held = record.version(before.version) is not None and not record.deleted(before.version)
+        added = client_id != before.client_id and record.current == before.version + 1 and held
         retiring = next((old for old in olds if added and old.client_id == before.client_id), None)
         leaving = sorted((old for old in olds if old is not retiring), key=lambda old: old.version)
         if len(leaving) > 1 and retiring is None:

@@ -20,6 +20,7 @@ from registrar.errors import (
     OutcomeUnknown,
     RegistrarError,
     ServiceError,
+    StepFailed,
     Unreachable,
     Unsuitable,
     VersionMismatch,
@@ -118,8 +119,8 @@ class Registering:
         with contextlib.suppress(ServiceError):  # it cannot tell now; that is no reason to lose the secret
             verdict = self._hands.proof.prove(credential, new.application.redirect_uri)
         if verdict is Verdict.WRONG:
-            reason = failure(new.step, "Nexus does not take the credential that it gave", "registrar doctor")
-            raise self._dropped(new.step, credential, reason)
+            wrong = StepFailed("Nexus does not take the credential that it gave", hint="registrar doctor")
+            raise self._dropped(new.step, credential, wrong, "was not stored")
         self._hands.tell(new.step, "proven" if verdict is Verdict.RIGHT else "not proven")
         return verdict is Verdict.RIGHT
 
@@ -222,7 +223,9 @@ class Registering:
         told = f"registered as {credential.client_id}, and its secret may not be stored: {error.message}"
         return CustodyError(f"{step.name}: {told}", hint=RECOVER, application=step.path)
 
-    def _dropped(self, step: Create | Rotate, credential: Credential, reason: RegistrarError) -> RegistrarError:
+    def _dropped(
+        self, step: Create | Rotate, credential: Credential, reason: RegistrarError, why: str = "could not be stored"
+    ) -> RegistrarError:
         """Remove the application just made, whose store never lands; the first error is the one to report."""
         try:
             for registered in self._hands.applications.all():
@@ -231,7 +234,7 @@ class Registering:
         except RegistrarError:
             return self._in_custody(step, credential, reason)  # its mark tells the next run the rest
         self._hands.tell(step, "removed", f"client id {credential.client_id}")
-        told = f"could not be stored, so its application was removed again: {reason.message}"
+        told = f"{why}, so its application was removed again: {reason.message}"
         return failure(step, told, reason.hint or "registrar apply")
 
     def finish(self) -> list[Outcome]:

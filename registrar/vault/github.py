@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from registrar.errors import AccessDenied, Unreachable
 from registrar.secret import Secret
 from registrar.tls import Tls
-from registrar.vault.wire import _proxies, _Secured
+from registrar.vault.wire import SystemTls, proxies_for
 
 _TIMEOUT_S: Final = 30
 
@@ -37,13 +37,13 @@ def _outcome(url: str, token: Secret, audience: str, proxies: Mapping[str, str])
     with requests.Session() as session:
         session.trust_env = False
         # the system's certificates, as for Vault: requests has its own, which lack those of an agency or its proxy
-        session.mount("https://", _Secured(Tls("GITHUB").context(), None))
+        session.mount("https://", SystemTls(Tls("GITHUB").context(), None))
         try:
             answer = session.get(
                 url,
                 params={"audience": audience} if audience else None,
                 headers={"Authorization": f"Bearer {token.reveal()}"},
-                proxies=_proxies(url, proxies),
+                proxies=proxies_for(url, proxies),
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
             )

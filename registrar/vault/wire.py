@@ -71,7 +71,7 @@ class Wire:
         # hvac takes `verify` from a session that has one, whatever its own argument says
         self._session.verify = context.verify_mode is not ssl.CERT_NONE
         # requests keeps ten connections and throws the others away after use
-        self._session.mount("https://", _Secured(context, server_name, pool_maxsize=connections, pool_block=True))
+        self._session.mount("https://", SystemTls(context, server_name, pool_maxsize=connections, pool_block=True))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=connections, pool_block=True))
         self._here = self._adapter(self.addr, namespace)
         self._root = self._adapter(self.addr, "")
@@ -149,7 +149,7 @@ class Wire:
         return RawAdapter(
             origin,
             verify=session.verify,
-            proxies=_proxies(origin, self._proxies),
+            proxies=proxies_for(origin, self._proxies),
             allow_redirects=False,  # requests turns a redirected POST into a GET, whose 200 would read as written
             session=session,
             namespace=namespace or None,
@@ -167,7 +167,7 @@ class Wire:
         return self._adapter(f"{there.scheme}://{there.netloc.rpartition('@')[2]}", self._namespace)
 
 
-class _Secured(HTTPAdapter):
+class SystemTls(HTTPAdapter):
     """Connections by this context alone: requests would add certifi's authorities and leave out the system's."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None, **options: Any) -> None:
@@ -226,7 +226,7 @@ def _nothing_done(answer: Answer) -> bool:
     return new or answer.status in _NOTHING_DONE
 
 
-def _proxies(origin: str, proxies: Mapping[str, str]) -> dict[str, str]:
+def proxies_for(origin: str, proxies: Mapping[str, str]) -> dict[str, str]:
     """The proxies for this address; `no` names those that are reached without, and nobody's own machine is by one."""
     direct = Uri.parse(origin).loopback or requests.utils.should_bypass_proxies(origin, proxies.get("no", ""))
     return {} if direct else {scheme: proxy for scheme, proxy in proxies.items() if scheme != "no"}

@@ -299,7 +299,8 @@ def half_gone_back(lab: Lab) -> Asked:
 def fence_left_open(lab: Lab) -> Asked:
     lab.half_make()
     target = lab.target
-    lab.set_facts(state=State.EMPTY, set=target.set, name="Viewer", nexus=target.nexus_url, domain=lab.domain())
+    whose = {"set": target.set, "name": "Viewer", "nexus": target.nexus_url, "domain": lab.domain()}
+    lab.set_facts(state=State.EMPTY, version=1, **whose)
     lab.write({})
     return Asked()
 

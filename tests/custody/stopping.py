@@ -21,6 +21,7 @@ from typing import Any, Final, Self, cast
 from registrar import lock, ports, reconcile
 from registrar import plan as planning
 from registrar.model import Application, Lock, new_id
+from registrar.report import Report
 from tests.cli.program import Program, finished
 from tests.custody.lab import Lab
 from tests.custody.proxy import Answer, Exchange, Proxy
@@ -217,8 +218,10 @@ def taken(lab: Lab, lease_s: int = 30) -> lock.Lease:
     return lock.Lease(lab.vault, lab.vault.write_lock(mine), since)
 
 
-def in_process(lab: Lab, gate: Gate, asked: Asked, desired: tuple[Application, ...], *, lease_s: int = 30) -> str:
-    """One run to its end, or to where it is stopped: its lock then stays as a dead process leaves it."""
+def reported(
+    lab: Lab, gate: Gate, asked: Asked, desired: tuple[Application, ...], *, lease_s: int = 30
+) -> Report | None:
+    """One run to its end, or to where it is stopped (None): its lock then stays as a dead process leaves it."""
     applications, records, proof = (Mortal(service, gate) for service in (lab.nexus, lab.vault, lab.proof))
     services = ports.Services(
         cast(ports.Applications, applications), cast(ports.Records, records), cast(ports.Proof, proof)
@@ -231,12 +234,22 @@ def in_process(lab: Lab, gate: Gate, asked: Asked, desired: tuple[Application, .
             todo = asked.decide(world)
             planning.brake(todo)
             run = reconcile.Run(world, services, lease, pace=PACE, credentials=asked.credentials)
-            report = reconcile.apply(run, todo, asked.decide)
+            return reconcile.apply(run, todo, asked.decide)
         except Stopped:
             stack.pop_all()
             lease._over.set()
             lease._keeper.join()
-            return "dead"
+            return None
+
+
+def in_process(lab: Lab, gate: Gate, asked: Asked, desired: tuple[Application, ...], *, lease_s: int = 30) -> str:
+    """The same, and how it ended in words."""
+    report = reported(lab, gate, asked, desired, lease_s=lease_s)
+    return told(report) if report else "dead"
+
+
+def told(report: Report) -> str:
+    """The outcomes of a run in one line."""
     return "; ".join(f"{one.step.operation} {one.status}: {one.detail}" for one in report.outcomes)
 
 

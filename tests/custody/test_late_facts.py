@@ -58,6 +58,17 @@ def test_the_client_of_a_version_since_the_one_described_is_an_old_one_too(lab: 
     assert facts(lab).retiring is None, "it may have been claimed for archiving, so there is no way back"
 
 
+def test_there_is_no_way_back_to_a_version_that_is_gone(lab: Lab) -> None:
+    lab.apply(VIEWER)
+    before = facts(lab).client_id
+    lab.version_call("destroy", 1)
+    lab.write_credential(lab.half_make())  # a rotation that died before it settled
+    assert lab.apply(VIEWER).exit_code == 0
+    left = facts(lab).leaving
+    assert left
+    assert (facts(lab).retiring, left.client_id) == (None, before)
+
+
 def test_only_what_is_called_like_the_record_was_ours(lab: Lab) -> None:
     lab.apply(VIEWER)
     theirs = lab.register(name="Somebody's")
