@@ -104,7 +104,7 @@ STARTS: Final[dict[str, Callable[[Lab], None]]] = {
 
 
 # where the model breaks without one of its parts: every second way is one of these
-KNOWN: Final = (
+KNOWN: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("settled", ("rotate",)),
     ("empty", ("apply", "rotate")),
     ("rotated", ("due", "back")),
