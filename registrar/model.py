@@ -106,26 +106,31 @@ class Mark:
     """The description under which an application is registered: whose it is, until its credential is stored.
 
     One that Nexus refuses to delete, since it issued a token, is `abandoned` and archived, and still says whose it is.
+    `grace_s` is what a rotation has promised the registration before, for whoever has to finish it.
     """
 
     domain: str
     run: str
     path: str
     abandoned: bool = False
+    grace_s: int | None = None
 
     def __str__(self) -> str:
-        ending = _ABANDONED if self.abandoned else _IN_PROGRESS
+        lasts = "" if self.grace_s is None else f", the one before lasts {self.grace_s} s"
+        ending = _ABANDONED if self.abandoned else f"being registered{lasts}; if this stays: registrar recover"
         return f"registrar/1 {self.domain} {self.run} {self.path} {ending}"
 
     @classmethod
     def parse(cls, description: str) -> Mark | None:
         """The mark that a description is, or None for any other text."""
         found = _MARK.fullmatch(description)
-        return cls(found[1], found[2], found[3], abandoned=found[4] == _ABANDONED) if found else None
+        if found is None:
+            return None
+        return cls(found[1], found[2], found[3], found[4] == _ABANDONED, int(found[5]) if found[5] else None)
 
 
-_IN_PROGRESS: Final = "being registered; if this stays: registrar recover"
 _ABANDONED: Final = "abandoned: its secret was never stored"
+_IN_PROGRESS: Final = r"being registered(?:, the one before lasts (-?\d{1,9}) s)?; if this stays: registrar recover"
 _MARK: Final = re.compile(rf"registrar/1 ([a-z]{{16}}) ([a-z]{{16}}) (\S{{1,128}}) ({_IN_PROGRESS}|{_ABANDONED})")
 
 

@@ -328,7 +328,8 @@ def plan(world: World, options: Options = Options()) -> Plan:
         case = Case(world, options, path)
         decided = list(_decide(case))
         steps += decided
-        left_alone += not decided and case.facts is not None and case.facts.set == world.target.set
+        known = case.facts is not None and case.facts.set == world.target.set and case.kind is not Kind.EMPTY
+        left_alone += known and not decided
     return Plan(world.target, tuple(steps), world.managed, left_alone, world.registered is not None, not world.desired)
 
 

@@ -190,7 +190,7 @@ class Hands:
         self.tell(step, "fenced", f"version {stored.version}, empty")
         return None
 
-    def succeeded(self, record: Record, client_id: str) -> Facts:
+    def succeeded(self, record: Record, client_id: str, grace: timedelta = GRACE) -> Facts:
         """The facts of the newest version with this client id: the only way in which facts follow what is stored.
 
         Facts can be an older run's that landed late over newer ones, so whoever lives and was stored since is an old
@@ -199,7 +199,7 @@ class Hands:
         on: they leave.
         """
         before = record.base
-        olds = [former for former in self._olds(record) if former.client_id != client_id]
+        olds = [former for former in self._olds(record, grace) if former.client_id != client_id]
         held = record.version(before.version) is not None and not record.deleted(before.version)
         added = client_id != before.client_id and record.current == before.version + 1 and held
         retiring = next((old for old in olds if added and old.client_id == before.client_id), None)
@@ -222,9 +222,9 @@ class Hands:
             return facts
         return dataclasses.replace(facts, client_id=client_id, rotated_at=None, proven_at=None)
 
-    def _olds(self, record: Record) -> Iterator[Former]:
+    def _olds(self, record: Record, grace: timedelta) -> Iterator[Former]:
         """Living registrations that this record held or names: those of its facts, and of the versions since."""
-        before, until = record.base, record.seen_at + GRACE
+        before, until = record.base, record.seen_at + grace
         found = {former.client_id: former for former in formers(before)}
         if before.version and before.client_id:  # facts of no version name one that was never ours
             found[before.client_id] = Former(before.client_id, before.version, until)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from datetime import timedelta
 
 from registrar.errors import VersionMismatch
 from registrar.model import Application, Kind, Record, Registered, State
 from registrar.plan import formers
 from registrar.ports import Verdict
-from registrar.reconcile.hands import RECOVER, TRIES, Hands, Seen, failure
+from registrar.reconcile.hands import GRACE, RECOVER, TRIES, Hands, Seen, failure
 from registrar.report import Outcome, Status
 from registrar.steps import Blocked, Recover
 
@@ -62,7 +63,8 @@ def _finish_own(hands: Hands, step: Recover, record: Record, own: Registered) ->
     """The stored credential belongs to the marked application: settle and finish it."""
     application = hands.world.wanted.get(step.path) or _as_registered(step.path, own)
     if record.kind is not Kind.SETTLED:
-        facts = hands.succeeded(record, own.client_id)
+        promised = own.mark.grace_s if own.mark else None
+        facts = hands.succeeded(record, own.client_id, GRACE if promised is None else timedelta(seconds=promised))
         version = record.version(record.current)
         since = version.created_at if version else record.seen_at
         facts = dataclasses.replace(

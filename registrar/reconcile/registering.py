@@ -130,7 +130,8 @@ class Registering:
         self._hands.lease.check()
         in_doubt = False
         for run in (self._hands.lease.run, new_id()):
-            mark = Mark(self._hands.lease.domain, run, step.path)
+            grace_s = step.grace_s if isinstance(step, Rotate) else None
+            mark = Mark(self._hands.lease.domain, run, step.path, grace_s=grace_s)
             try:
                 return self._hands.applications.create({**new.application.declared(), "description": str(mark)})
             except OutcomeUnknown as error:

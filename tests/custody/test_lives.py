@@ -119,6 +119,18 @@ class TestRotate:
         assert lab.living() == [credential(lab).client_id]
         lab.assert_whole(VIEWER)
 
+    def test_one_that_is_finished_by_the_next_run_keeps_its_promise(self, lab: Lab) -> None:
+        """A leaked secret must not live for a day because the run that replaces it has died."""
+        lab.apply(VIEWER)
+        old = credential(lab)
+        lab.vault_proxy.on("POST", "/metadata/.*/viewer$", proxy.say(403), times=9)
+        assert lab.carry_out(rotate(grace=NONE), VIEWER, preflight=False).exit_code != 0
+        lab.vault_proxy.clear()
+        assert proves(lab, old) is ports.Verdict.RIGHT
+        assert lab.apply(VIEWER).exit_code == 0
+        assert proves(lab, old) is ports.Verdict.WRONG
+        lab.assert_whole(VIEWER)
+
     def test_a_second_one_within_the_grace_ends_the_oldest_first(self, lab: Lab) -> None:
         lab.apply(VIEWER)
         first = credential(lab)
