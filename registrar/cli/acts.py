@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.change import Change, change_options, unguarded
+from registrar.cli.change import Change, Manner, change_options, unguarded
 from registrar.cli.output import Format, output_option
 from registrar.errors import UsageError
 
@@ -79,9 +79,7 @@ def rotate(
     grace: timedelta,
     paths: tuple[str, ...],
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Replace credentials by new ones.
@@ -103,7 +101,7 @@ def rotate(
 
     nothing = "Nothing to rotate: no credential is as old as that." if older_than else "Nothing to rotate."
     act = _Act(ctx, flags, paths, output, nothing)
-    return act.carry_out(decide, yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s)
+    return act.carry_out(decide, manner)
 
 
 @output_option
@@ -119,9 +117,7 @@ def retire(
     names: tuple[str, ...],
     paths: tuple[str, ...],
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Withdraw credentials in Vault and archive their applications in Nexus.
@@ -131,9 +127,7 @@ def retire(
     from registrar import acts
 
     act = _Act(ctx, flags, paths, output)
-    return act.carry_out(
-        lambda world: acts.retire(world, names), yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s
-    )
+    return act.carry_out(lambda world: acts.retire(world, names), manner)
 
 
 @output_option
@@ -151,21 +145,14 @@ def restore(
     anew: bool,
     paths: tuple[str, ...],
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Bring back what was retired or archived."""
     from registrar import acts
 
     act = _Act(ctx, flags, paths, output)
-    return act.carry_out(
-        lambda world: acts.restore(world, names, anew=anew),
-        yes=yes,
-        parallelism=parallelism,
-        lock_timeout_s=lock_timeout_s,
-    )
+    return act.carry_out(lambda world: acts.restore(world, names, anew=anew), manner)
 
 
 @output_option
@@ -197,9 +184,7 @@ def adopt(
     grace: timedelta,
     paths: tuple[str, ...],
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Take over an application that was registered by hand.
@@ -220,9 +205,7 @@ def adopt(
         return {} if anew or take_over else _shown(connection, decide(connection.observe(paths)), source)
 
     act = _Act(ctx, flags, paths, output)
-    return act.carry_out(
-        decide, yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s, credentials=credentials
-    )
+    return act.carry_out(decide, manner, credentials=credentials)
 
 
 class _Act:
@@ -240,9 +223,9 @@ class _Act:
     def carry_out(
         self,
         decide: Callable[[World], Plan],
+        manner: Manner,
         *,
         credentials: Callable[[Connection], Mapping[str, Credential]] | None = None,
-        **how: Any,
     ) -> int:
         """The exit code; `credentials` are got where the services are open, before anything else is done."""
         from registrar import reconcile
@@ -260,7 +243,7 @@ class _Act:
                 optional=True,
                 credentials=credentials(connection) if credentials else None,
             )
-            return change.carry_out(**how)
+            return change.carry_out(manner)
 
 
 def _shown(connection: Connection, todo: Plan, file: str | None) -> dict[str, Credential]:

@@ -7,10 +7,12 @@ in as a function from what there is to a plan.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,8 +28,18 @@ if TYPE_CHECKING:
     from registrar.report import Report, Stop
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a change is carried out: whether it asks first, how many steps at once, how long it waits for another run."""
+
+    yes: bool
+    parallelism: int
+    lock_timeout_s: float
+
+
 def change_options(command: Command) -> Command:
-    """The flags of whatever changes something: whether to ask, how much at once, and how long to wait."""
+    """The flags of whatever changes something; the command gets them as one `manner`."""
+    command.callback = _with_manner(command.callback)
     command.params += [
         click.Option(["--yes", "--auto-approve", "yes"], is_flag=True, help="Do not ask."),
         click.Option(
@@ -48,6 +60,17 @@ def change_options(command: Command) -> Command:
         ),
     ]
     return command
+
+
+def _with_manner(callback: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    if callback is None:
+        return None
+
+    @functools.wraps(callback)
+    def called(*positional: Any, yes: bool, parallelism: int, lock_timeout_s: float, **rest: Any) -> Any:
+        return callback(*positional, manner=Manner(yes, parallelism, lock_timeout_s), **rest)
+
+    return called
 
 
 def unguarded(todo: Plan) -> None:
@@ -82,11 +105,11 @@ class Change:
         self._prove = prove
         self._credentials = credentials
 
-    def carry_out(self, *, yes: bool, parallelism: int, lock_timeout_s: float) -> int:
+    def carry_out(self, manner: Manner) -> int:
         """The exit code of the change; an answer of no is one."""
         approved = ""
-        if not yes:
-            reviewed = self._reviewed(lock_timeout_s)
+        if not manner.yes:
+            reviewed = self._reviewed(manner.lock_timeout_s)
             if not reviewed.pending:
                 return int(bool(reviewed.blocked))
             if not click.confirm("Carry out this plan?", err=True):
@@ -94,10 +117,10 @@ class Change:
                 return 1
             approved = reviewed.digest
         with _Signals() as signals:
-            report, todo = self._locked(signals, approved, parallelism, lock_timeout_s)
+            report, todo = self._locked(signals, approved, manner)
         return self._told(report, todo)
 
-    def _locked(self, signals: _Signals, approved: str, parallelism: int, lock_timeout_s: float) -> tuple[Report, Plan]:
+    def _locked(self, signals: _Signals, approved: str, manner: Manner) -> tuple[Report, Plan]:
         """Plan under the lock and carry that out, if it is what was approved."""
         from registrar import lock
         from registrar.errors import Stale
@@ -107,7 +130,7 @@ class Change:
             connection.records,
             holder=connection.holder,
             domain=connection.domain,
-            timeout_s=lock_timeout_s,
+            timeout_s=manner.lock_timeout_s,
             on_wait=_waiting,
             on_stale=_stale,
         ) as lease:
@@ -115,7 +138,7 @@ class Change:
             todo = self._decide(world) if approved else self._shown(world)
             if approved and todo.digest != approved:
                 raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
-            return self._report(todo, world, lease, signals, parallelism), todo
+            return self._report(todo, world, lease, signals, manner.parallelism), todo
 
     def _report(self, todo: Plan, world: World, lease: Lease, signals: _Signals, parallelism: int) -> Report:
         from registrar import reconcile

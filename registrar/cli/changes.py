@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.change import Change, change_options, unguarded
+from registrar.cli.change import Change, Manner, change_options, unguarded
 from registrar.cli.output import Command, Format, data, document, output_option
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def apply(
     allow_replace: int,
     allow_breaking: int,
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Register and update what the manifests declare.
@@ -138,7 +136,7 @@ def apply(
         change = Change(
             connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, decide), output, prove=verify
         )
-        return change.carry_out(yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s)
+        return change.carry_out(manner)
 
 
 @output_option
@@ -152,9 +150,7 @@ def recover(
     /,
     paths: tuple[str, ...],
     output: Format,
-    yes: bool,
-    parallelism: int,
-    lock_timeout_s: float,
+    manner: Manner,
     **flags: Any,
 ) -> int:
     """Finish or undo what an interrupted run left.
@@ -171,4 +167,4 @@ def recover(
     nothing = "Nothing to recover: no run has left anything half done."
     with connected(ctx, flags) as connection:
         change = Change(connection, paths, decide, unguarded, reconcile.recover, output, nothing=nothing, optional=True)
-        return change.carry_out(yes=yes, parallelism=parallelism, lock_timeout_s=lock_timeout_s)
+        return change.carry_out(manner)

@@ -10,7 +10,7 @@ hands        the lease, and the moves on a record that all of these share
     Create   1 register (marked)   2 store   3 settle   4 finish (declared description)
     Rotate   the same, with a second application, proven between 1 and 2; settle: the old one retires
     Update   1 change              2 settle
-    Recover  read: this client id → settle, finish;   else 1 fence   2 delete   3 settle at the fence's version
+    Recover  read: this client id → store it again, settle, finish;   another's → 1 fence   2 delete   3 settle
     Expire   1 claim               2 archive              3 settle without it
     Back     1 store the old one   2 settle: the other retires
     Retire   1 claim, settle       2 delete the version   3 archive
