@@ -131,7 +131,7 @@ connection_options(registrar)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    from registrar.cli.output import begin, fail
+    from registrar.cli.output import begin, defect, fail
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     begin(words)
@@ -151,4 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left; Python would complain once more at exit
         return 1
+    except Exception as error:  # noqa: BLE001 (Python would print its text, which may hold anything)
+        return fail(defect(error))
     return result if isinstance(result, int) else 0

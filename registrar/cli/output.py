@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import io
 import sys
@@ -37,8 +38,19 @@ def begin(words: Sequence[str]) -> None:
 
 
 def data(text: str) -> None:
-    """To stdout, where a program may read it."""
-    click.echo(text)
+    """To stdout, where a program may read it; a RegistrarError where that takes no more, as on a full disk."""
+    try:
+        click.echo(text)
+        return
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror
+    _Asked.answered = True
+    with contextlib.suppress(OSError):
+        sys.stdout.close()  # or Python tries once more at exit, and complains
+    told = f"standard output cannot be written: {reason}"
+    raise RegistrarError(told, hint="mend that; registrar status shows what is there by now")
 
 
 def say(text: str) -> None:
@@ -54,8 +66,19 @@ def fail(error: RegistrarError, *, code: int | None = None) -> int:
     say(error_text(error))
     context = _Asked.format
     if context is Format.JSON and not _Asked.answered:
-        data(error_json(error, code))
+        with contextlib.suppress(BrokenPipeError, RegistrarError):  # nobody reads it; it has been said
+            data(error_json(error, code))
     return code
+
+
+def defect(error: Exception) -> RegistrarError:
+    """What to say of an exception that is none of ours: its text may hold anything, so only its kind and place."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    say("".join(traceback.format_list(frames)).rstrip())
+    told = f"a defect of registrar stopped it: {type(error).__name__} in {frames[-1].name}, line {frames[-1].lineno}"
+    return RegistrarError(told, hint="report it with the lines above; registrar status shows what is there by now")
 
 
 class _Asked:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from registrar.config import environment
 from registrar.errors import UsageError
 from registrar.logins import Method, VaultAuth, VaultLogin
 from registrar.secret import Secret
@@ -52,12 +53,16 @@ def _helped(helper: str) -> Secret | None:
 
 
 def _asked(helper: str) -> Secret | str:
-    """What the helper prints, or why it gives nothing; what it says besides may be secret too, and is not told."""
+    """What the helper prints, or why it gives nothing; what it says besides may be secret too, and is not told.
+
+    It is Vault's, so it gets nothing that is for Nexus.
+    """
     try:
         done = subprocess.run(  # noqa: S603 (the program that this user's own Vault CLI runs)
             [Path(helper).absolute(), "get"],
             capture_output=True,
             timeout=_HELPER_S,
+            env={name: text for name, text in environment().items() if not name.startswith("NEXUS_")},
             stdin=subprocess.DEVNULL,
             check=False,
         )

@@ -53,7 +53,8 @@ def _token_or_same(content: object) -> object:
 
 def said(answer: Answer) -> str:
     """The complaint in one line; v1 has it before a stack trace, v2 in a problem, the handshake in an OAuth error."""
-    lines = (text.splitlines()[0] for text in _complaints(answer.content) if text)
+    # the rest of a stack trace, or of one word without an end, is never told
+    lines = (text[: 4 * SAID_CHARACTERS].splitlines()[0] for text in _complaints(answer.content) if text)
     line = "; ".join(_DOTNET_TYPE.sub("", line) for line in lines)
     line = "".join(character for character in line if character.isprintable()).strip()
     return line if len(line) <= SAID_CHARACTERS else line[: SAID_CHARACTERS - 1] + "…"

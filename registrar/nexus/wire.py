@@ -38,8 +38,9 @@ BUSY: Final = frozenset({429, 502, 503, 504})
 """The statuses by which a server or a gateway asks to come again."""
 
 # httpx logs the URL of every request, 0.23 at DEBUG and later ones at INFO, and Nexus takes the client secret of an
-# exchange in the query alone. A filter holds where a level would be lifted by whoever turns on logging.
-for _name in ("httpx", "httpx._client"):
+# exchange in the query alone; httpcore logs headers. A filter holds where a level would be lifted by whoever turns on
+# logging.
+for _name in ("httpx", "httpx._client", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.INFO)
 
 

@@ -30,6 +30,9 @@ from registrar.errors import (
 )
 from registrar.secret import Secret, hide
 
+HEADER_WORD: Final = re.compile(r"[!-~]+")
+"""What a header can carry: anything else would be shown by whoever refuses it."""
+
 
 class NoSuchEndpoint(Missing):
     """This server does not know the path at all: `detailed-metadata` is OpenBao's."""

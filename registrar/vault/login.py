@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from registrar.errors import AccessDenied, ServiceError, Unsuitable, UsageError
 from registrar.secret import Secret
-from registrar.vault.answers import Answer, Call, refusal
+from registrar.vault.answers import HEADER_WORD, Answer, Call, refusal
 
 _FIELDS: Final = {
     "approle": ("role_id", "secret_id"),
@@ -94,8 +94,8 @@ class Token:
 
 
 def token_of(auth: Mapping[str, Any]) -> Token | None:
-    """The token that a login or a renewal answers with."""
+    """The token that a login or a renewal answers with, if a header can carry it."""
     secret, life_s = auth.get("client_token"), auth.get("lease_duration", 0)
-    if not isinstance(secret, Secret) or not secret or not isinstance(life_s, int):
+    if not isinstance(secret, Secret) or not isinstance(life_s, int) or not HEADER_WORD.fullmatch(secret.reveal()):
         return None
     return Token(secret, life_s, renewable=auth.get("renewable") is True)

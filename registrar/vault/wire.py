@@ -7,7 +7,6 @@ responses, which hold the token and the secret, and knows nothing of records.
 from __future__ import annotations
 
 import base64
-import re
 import ssl
 import threading
 import time
@@ -26,7 +25,7 @@ from registrar.errors import ServiceError, UsageError
 from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.uri import Uri
-from registrar.vault.answers import Answer, Call, NotTrusted, decoded, encoded, failure, secrets_in
+from registrar.vault.answers import HEADER_WORD, Answer, Call, NotTrusted, decoded, encoded, failure, secrets_in
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one exchange; never a body."""
@@ -34,7 +33,6 @@ Trace = Callable[[str, str, int | None, float], None]
 _LIMIT_BYTES: Final = 64 << 20
 _CHUNK_BYTES: Final = 64 << 10
 _PAUSES_S: Final = (0.1, 0.4)  # between the tries of a question
-_HEADER: Final = re.compile(r"[!-~]+")
 _PASSING: Final = frozenset({500, 502, 503, 504})
 _NOTHING_DONE: Final = frozenset({412, 429})  # a standby that lags behind, a quota
 _INDEX: Final = "X-Vault-Index"
@@ -201,7 +199,7 @@ class _Newest:
     def see(self, state: str) -> None:
         """Keep the later one: answers to several threads come in any order."""
         with self._lock:
-            if state and _HEADER.fullmatch(state) and _position(state) >= _position(self.state):
+            if state and HEADER_WORD.fullmatch(state) and _position(state) >= _position(self.state):
                 self.state = state
 
 
@@ -251,13 +249,13 @@ def _check(addr: str, namespace: str) -> None:
     there = urlsplit(addr)
     if there.scheme not in {"http", "https"} or not there.hostname or there.username:
         raise UsageError("the address of Vault has to look like https://vault.example.org:8200", hint="set VAULT_ADDR")
-    if namespace and not _HEADER.fullmatch(namespace):
+    if namespace and not HEADER_WORD.fullmatch(namespace):
         raise UsageError("the Vault namespace holds a character that no header can carry", hint="set VAULT_NAMESPACE")
 
 
 def checked(token: Secret) -> Secret:
     """A token that a header can carry; requests would show any other one in its refusal."""
-    if not _HEADER.fullmatch(token.reveal()):
+    if not HEADER_WORD.fullmatch(token.reveal()):
         raise UsageError(
             "the Vault token is empty, or holds a space, a line break or a letter that no header can carry",
             hint="set VAULT_TOKEN to the token alone",

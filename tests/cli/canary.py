@@ -18,7 +18,7 @@ _KEYS = frozenset({"apiSecret", "apiKey", "clientSecretRaw", "client_secret", "a
 
 
 class Canary:
-    """The secrets of a test, by what they are; a leak is any fragment of one, plain, in hex or in base64."""
+    """The secrets of a test, by what they are; a leak is any fragment of one, however it is spelt."""
 
     def __init__(self) -> None:
         self._fragments: dict[str, str] = {}
@@ -29,7 +29,7 @@ class Canary:
         if not secret or secret in self.planted:
             return
         self.planted[secret] = what
-        for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret.encode().hex(), *_base64(secret)):
+        for form in _spellings(secret):
             for start in range(max(len(form) - _FRAGMENT, 0) + 1):
                 self._fragments.setdefault(form[start : start + _FRAGMENT], what)
 
@@ -81,6 +81,16 @@ def _command_line(process: Path) -> str:
         return (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:  # it has ended
         return ""
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Plain, quoted for a URL and for JSON, in hex, in both base64s, and each of them backwards."""
+    quoted, written = quote(secret, safe=""), secret.encode().hex()
+    forms = {secret, quoted, re.sub("%..", lambda found: found[0].lower(), quoted), json.dumps(secret)[1:-1]}
+    forms |= {written, written.upper(), *_base64(secret)}
+    forms |= {form.replace("+", "-").replace("/", "_") for form in _base64(secret)}
+    yield from forms
+    yield from {form[::-1] for form in forms}
 
 
 def _base64(secret: str) -> Iterator[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import registrar.nexus.wire
+import registrar.vault.wire
+from registrar import reconcile
+from tests.cli.leaks import Watch
+from tests.cli.manifests import TWO
 from tests.cli.program import Program
 from tests.cli.services import Services, serving
 
@@ -36,3 +42,14 @@ def services() -> Iterator[Services]:
 def connected(tmp_path: Path, services: Services) -> Program:
     """A program whose environment says where the services are."""
     return Program(tmp_path, services.environ)
+
+
+@pytest.fixture
+def watch(connected: Program, services: Services, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """A run that does not wait long for what never comes."""
+    monkeypatch.setattr(reconcile, "Pace", functools.partial(reconcile.Pace, doubt_s=0.2, poll_s=0.05))
+    monkeypatch.setattr(registrar.nexus.wire, "PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(registrar.vault.wire, "_PAUSES_S", (0.01, 0.01))
+    connected.environ["SSL_CERT_FILE"] = "/dev/null"  # no TLS here, and the system's take 50 ms to read
+    connected.write("apps.yaml", TWO)
+    return Watch(connected, services)

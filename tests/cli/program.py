@@ -6,6 +6,8 @@ Each Program has a home, a working folder and an environment of its own; nothing
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import io
 import json
 import os
@@ -14,6 +16,7 @@ import re
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,6 +153,37 @@ def _conversation(terminal: int, answers: Sequence[Answer]) -> Iterator[str]:
             os.write(terminal, f"{answer if isinstance(answer, str) else answer()}\n".encode())
             since = ""
     raise AssertionError("the terminal fell silent")
+
+
+def typed(program: Program, keys: bytes, *words: str) -> Result:
+    """On a terminal, where somebody types this as soon as there is a colon at the end of the screen."""
+    ours, theirs = pty.openpty()
+    try:
+        # getpass asks the terminal that the process belongs to, and Ctrl-C there is a signal
+        own = functools.partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0)
+        process = program.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own)
+        os.close(theirs)
+        shown, again, ends = b"", b"", time.monotonic() + _TIMEOUT_S
+        while time.monotonic() < ends:
+            if not select.select([ours], [], [], 1)[0]:
+                os.write(ours, again)
+                continue
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # Linux says EIO once the other side has gone
+                chunk = b""
+            if not chunk:
+                return Result(process.wait(_TIMEOUT_S), shown.decode().replace("\r\n", "\n"))
+            shown += chunk
+            if shown.endswith(b": ") and keys:
+                os.write(ours, keys)
+                # CPython's input() loses a Ctrl-C that comes between its prompt and its read; people press once more
+                keys, again = b"", b"\x03" if keys.endswith(b"\x03") else b""
+        process.kill()
+        process.wait()
+        raise AssertionError(f"the terminal fell silent: {shown!r}")
+    finally:
+        os.close(ours)
 
 
 @contextlib.contextmanager

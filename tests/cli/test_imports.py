@@ -129,6 +129,12 @@ def test_only_config_reads_the_environment() -> None:
     assert imports == set()
 
 
+def test_only_the_login_to_vault_starts_a_process() -> None:
+    """Whoever starts another one says what that may know of the environment."""
+    found = users("subprocess", "Popen", "fork", "os.system", "popen", "webbrowser", "multiprocessing", "click.edit")
+    assert found == {"cli/vault_login.py"}
+
+
 def test_only_the_command_line_prints_and_exits() -> None:
     found = users("print", "sys.exit", "os._exit", "click.echo", "echo", "sys.stdout", "sys.stderr", "SystemExit")
     assert {file for file in found if not file.startswith("cli/")} == {"__main__.py"}

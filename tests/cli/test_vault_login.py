@@ -6,13 +6,7 @@ The stand-in has no auth methods, so the proxy before it answers the login as Op
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import functools
 import json
-import os
-import pty
-import select
-import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +17,7 @@ import pytest
 
 from registrar.cli import vault_login
 from tests.cli.canary import Canary
-from tests.cli.program import Program, Result
+from tests.cli.program import Program, Result, typed
 from tests.cli.services import Services
 from tests.contract.vault_wire import Script, Seen, Wire, answer, listening
 from tests.custody.proxy import Answer, Exchange, Proxy, say
@@ -176,33 +170,6 @@ def test_an_exported_token_comes_before_registrar_yaml(door: Door) -> None:
 
 
 # ── a person ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def typed(program: Program, keys: bytes, *words: str) -> Result:
-    """On a terminal, where somebody types this as soon as there is a colon at the end of the screen."""
-    ours, theirs = pty.openpty()
-    try:
-        # getpass asks the terminal that the process belongs to, and Ctrl-C there is a signal
-        own = functools.partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0)
-        process = program.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own)
-        os.close(theirs)
-        shown, ends = b"", time.monotonic() + 60
-        while select.select([ours], [], [], max(ends - time.monotonic(), 0))[0]:
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # Linux says EIO once the other side has gone
-                chunk = b""
-            if not chunk:
-                return Result(process.wait(60), shown.decode().replace("\r\n", "\n"))
-            shown += chunk
-            if shown.endswith(b": ") and keys:
-                os.write(ours, keys)
-                keys = b""
-        process.kill()
-        process.wait()
-        raise AssertionError(f"the terminal fell silent: {shown!r}")
-    finally:
-        os.close(ours)
 
 
 LOGIN = ("status", "-v", "--vault-auth", "userpass", "--vault-username", "ada")
