@@ -201,3 +201,11 @@ class TestAdoptionOverAFence:
         adopt = functools.partial(acts.adopt, name="viewer", client_id=by_hand.client_id, grace=DAY)
         assert lab.carry_out(adopt, VIEWER, credentials={"viewer": by_hand}).exit_code == 0
         lab.assert_whole(VIEWER)
+
+
+def test_what_a_fence_leaves_is_no_application(lab: Lab) -> None:
+    lab.half_make()
+    assert lab.apply().exit_code == 0
+    todo = lab.plan()
+    assert lab.record().kind is Kind.EMPTY
+    assert (todo.steps, todo.left_alone, todo.managed) == ((), 0, 0)
