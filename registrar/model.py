@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from registrar.secret import Secret
 
@@ -106,7 +107,8 @@ class Mark:
     """The description under which an application is registered: whose it is, until its credential is stored.
 
     One that Nexus refuses to delete, since it issued a token, is `abandoned` and archived, and still says whose it is.
-    `grace_s` is what a rotation has promised the registration before, for whoever has to finish it.
+    `set` and `grace_s`, what a rotation has promised the registration before, are for whoever has to finish it; without
+    a set that is any run of its domain.
     """
 
     domain: str
@@ -114,11 +116,13 @@ class Mark:
     path: str
     abandoned: bool = False
     grace_s: int | None = None
+    set: str = ""
 
     def __str__(self) -> str:
         lasts = "" if self.grace_s is None else f", the one before lasts {self.grace_s} s"
         ending = _ABANDONED if self.abandoned else f"being registered{lasts}; if this stays: registrar recover"
-        return f"registrar/1 {self.domain} {self.run} {self.path} {ending}"
+        whose = f" of {quote(self.set, safe='')}" if self.set else ""
+        return f"registrar/1 {self.domain} {self.run} {self.path}{whose} {ending}"
 
     @classmethod
     def parse(cls, description: str) -> Mark | None:
@@ -126,12 +130,17 @@ class Mark:
         found = _MARK.fullmatch(description)
         if found is None:
             return None
-        return cls(found[1], found[2], found[3], found[4] == _ABANDONED, int(found[5]) if found[5] else None)
+        grace_s = int(found["grace"]) if found["grace"] else None
+        abandoned = found["ending"] == _ABANDONED
+        return cls(found["domain"], found["run"], found["path"], abandoned, grace_s, unquote(found["set"] or ""))
 
 
 _ABANDONED: Final = "abandoned: its secret was never stored"
-_IN_PROGRESS: Final = r"being registered(?:, the one before lasts (-?\d{1,9}) s)?; if this stays: registrar recover"
-_MARK: Final = re.compile(rf"registrar/1 ([a-z]{{16}}) ([a-z]{{16}}) (\S{{1,128}}) ({_IN_PROGRESS}|{_ABANDONED})")
+_MARK: Final = re.compile(
+    r"registrar/1 (?P<domain>[a-z]{16}) (?P<run>[a-z]{16}) (?P<path>\S{1,128})(?: of (?P<set>\S{1,512}))? "
+    r"(?P<ending>being registered(?:, the one before lasts (?P<grace>-?\d{1,9}) s)?; if this stays: registrar recover"
+    rf"|{_ABANDONED})"
+)
 
 
 @dataclass(frozen=True, slots=True)

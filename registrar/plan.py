@@ -82,13 +82,22 @@ class World:
 
     @cached_property
     def marked(self) -> dict[str, tuple[Registered, ...]]:
-        """Applications with a mark of our domain, by the path they are for; an abandoned one is done once archived."""
+        """Applications with a mark that is ours to recover, by path; an abandoned one is done once archived."""
         found: defaultdict[str, list[Registered]] = defaultdict(list)
-        for registered in self.registered or ():
-            mark = registered.mark
-            if mark and self.domain and mark.domain == self.domain and not (mark.abandoned and registered.archived):
+        for registered, mark in self._half_made:
+            if mark.set in ("", self.target.set):
                 found[mark.path].append(registered)
         return {path: tuple(group) for path, group in found.items()}
+
+    @cached_property
+    def _half_made(self) -> tuple[tuple[Registered, Mark], ...]:
+        """Applications with a mark of our domain, of whatever set."""
+        marks = ((registered, registered.mark) for registered in self.registered or ())
+        return tuple(
+            (registered, mark)
+            for registered, mark in marks
+            if mark and self.domain and mark.domain == self.domain and not (mark.abandoned and registered.archived)
+        )
 
     @cached_property
     def explained(self) -> dict[str, tuple[str, ...]]:
@@ -103,7 +112,7 @@ class World:
     @cached_property
     def strangers(self) -> dict[str, tuple[Registered, ...]]:
         """Living applications that no record explains and no mark of ours names, by their name."""
-        known = self.explained.keys() | {marked.client_id for group in self.marked.values() for marked in group}
+        known = self.explained.keys() | {registered.client_id for registered, _ in self._half_made}
         found: defaultdict[str, list[Registered]] = defaultdict(list)
         for registered in self.registered or ():
             if not registered.archived and registered.client_id not in known:
@@ -215,7 +224,8 @@ class Plan:
         """32 hexadecimal digits over the target and every step but Keep and Expire: values, versions, no times."""
         steps = [document(step, _WORDS) for step in self.steps if not isinstance(step, _OUTSIDE_THE_DIGEST)]
         target = self.target
-        where = [target.nexus_url, target.frontend_url, target.vault_addr, target.location(""), target.set]
+        vault = [target.vault_addr, target.vault_namespace, target.location("")]
+        where = [target.nexus_url, target.frontend_url, *vault, target.set]
         text = json.dumps([where, steps], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -281,10 +291,9 @@ class Case:
 
     @cached_property
     def marked(self) -> tuple[Registered, ...]:
-        """Marked applications of this path, but for those that its record names: their secret is stored."""
-        facts = self.facts or Facts()
-        named = {facts.client_id, *(former.client_id for former in formers(facts))}
-        return tuple(marked for marked in self.world.marked.get(self.path, ()) if marked.client_id not in named)
+        """Marked applications of this path, but for those that a record names: their secret is stored."""
+        explained = self.world.explained
+        return tuple(marked for marked in self.world.marked.get(self.path, ()) if marked.client_id not in explained)
 
     @cached_property
     def strangers(self) -> tuple[Registered, ...]:
@@ -429,9 +438,9 @@ def _remaining(case: Case, application: Application) -> Step:
     return _explained(case, application, facts, case.registered)
 
 
-def _retiring(case: Case, facts: Facts) -> Retire | None:
+def _retiring(case: Case, facts: Facts) -> Retire | Blocked | None:
     if facts.state is State.RETIRED and case.registered and not case.registered.archived:
-        return case.step(Retire, "retiring it was interrupted", client_id=facts.client_id)
+        return shared(case) or case.step(Retire, "retiring it was interrupted", client_id=facts.client_id)
     return None
 
 
@@ -462,10 +471,10 @@ def _gone(case: Case, application: Application, facts: Facts) -> Step:
 
 def _explained(case: Case, application: Application, facts: Facts, registered: Registered) -> Step:
     """Nexus has the application that the record names."""
-    if case.kind is Kind.WITHDRAWN:
-        return _withdrawn(case, facts, registered)
     if blocked := shared(case):
         return blocked
+    if case.kind is Kind.WITHDRAWN:
+        return _withdrawn(case, facts, registered)
     others = ", ".join(f"id {stranger.id}" for stranger in case.strangers)
     if registered.archived and case.options.unarchive:
         return case.step(Restore, "archived in Nexus", client_id=facts.client_id)
@@ -474,7 +483,7 @@ def _explained(case: Case, application: Application, facts: Facts, registered: R
         hint = f"registrar restore {case.path}, or registrar retire {case.path}"
         return case.blocked(f"somebody archived it in Nexus, perhaps for a reason{older}", hint)
     note = f"somebody registered another application of that name: {others}" if others else ""
-    during_grace = (case.world.by_client.get(former.client_id) for former in formers(facts))
+    during_grace = (case.world.by_client.get(former.client_id) for former in _left_behind(case))
     both = [registered, *(former for former in during_grace if former and not former.archived)]
     edits = tuple(Edit(one.id, one.client_id, changes) for one in both if (changes := changes_of(application, one)))
     return _update(case, application, facts, edits, note) or case.step(Keep, "in sync", note=note)
@@ -571,7 +580,7 @@ def _undeclared(case: Case) -> Step | None:
         return None
     if facts.protected:
         return case.blocked("no longer declared, and protected", f"registrar retire {case.path}")
-    return case.step(Retire, "no longer declared", client_id=facts.client_id)
+    return shared(case) or case.step(Retire, "no longer declared", client_id=facts.client_id)
 
 
 def _due(case: Case) -> Iterator[Expire]:

@@ -6,7 +6,7 @@ Nothing here knows Nexus or Vault; whatever fits can be handed in, and the order
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -91,8 +91,11 @@ class Records(LockRecord, Protocol):
     def blank(self, path: str, version: int) -> bool:
         """Whether that version can be read and has no content at all."""
 
-    def again(self, path: str, cas: int) -> Stored:
-        """Write version `cas` again as it is, as the next one: a fence or a claim."""
+    def again(self, path: str, cas: int, before: Callable[[], None]) -> Stored:
+        """Write version `cas` again as it is, as the next one: a fence or a claim; `before` is called between the two.
+
+        It raises where the write may not be sent any more.
+        """
 
     def settle(self, path: str, facts: Facts, metadata_version: int | None) -> None:
         """Write the facts; `metadata_version` guards that where the server can (OpenBao)."""

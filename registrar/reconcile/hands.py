@@ -168,7 +168,7 @@ class Hands:
         self.lease.check()
         if record.living and not seen.blank:
             facts = self.succeeded(record, record.base.client_id) if record.kind is Kind.SETTLED else None
-            stored = self.records.again(step.path, record.current)
+            stored = self.records.again(step.path, record.current, self.lease.check)
             self.tell(step, "fenced", f"version {stored.version}")
             return dataclasses.replace(facts, version=stored.version) if facts else None
         if record.kind in (Kind.NONE, Kind.EMPTY) or (seen.blank and record.base.state is State.EMPTY):
@@ -249,7 +249,7 @@ class Hands:
     def claim(self, step: Step, record: Record) -> int:
         """Write the settled version again as it is: a late return to an older one is refused from now on."""
         self.lease.check()
-        stored = self.records.again(step.path, record.current)
+        stored = self.records.again(step.path, record.current, self.lease.check)
         self.tell(step, "claimed", f"version {stored.version}")
         return stored.version
 

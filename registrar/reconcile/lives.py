@@ -21,13 +21,13 @@ _PLAN = "registrar plan"
 
 def update(hands: Hands, step: Update) -> Outcome:
     """1 change in Nexus   2 settle."""
+    record = hands.settled(step)
     for edit in step.edits:
         hands.lease.check()
         hands.applications.update(edit.id, {change.field: change.after for change in edit.changes})
         hands.tell(step, "changed", ", ".join(change.field for change in edit.changes))
-    record = hands.world.by_path.get(step.path)
-    if step.facts and record and record.facts:
-        hands.settle(step, hands.described(record.facts, step.application), record)
+    if step.facts:
+        hands.settle(step, hands.described(record.base, step.application), record)
     return Outcome(step, Status.DONE, "; ".join(step.notes))
 
 

@@ -119,6 +119,7 @@ class Registering:
         with contextlib.suppress(ServiceError):  # it cannot tell now; that is no reason to lose the secret
             verdict = self._hands.proof.prove(credential, new.application.redirect_uri)
         if verdict is Verdict.WRONG:
+            self._hands.lease.check()  # else another run has removed it meanwhile
             wrong = StepFailed("Nexus does not take the credential that it gave", hint="registrar doctor")
             raise self._dropped(new.step, credential, wrong, "was not stored")
         self._hands.tell(new.step, "proven" if verdict is Verdict.RIGHT else "not proven")
@@ -131,7 +132,7 @@ class Registering:
         in_doubt = False
         for run in (self._hands.lease.run, new_id()):
             grace_s = step.grace_s if isinstance(step, Rotate) else None
-            mark = Mark(self._hands.lease.domain, run, step.path, grace_s=grace_s)
+            mark = Mark(self._hands.lease.domain, run, step.path, grace_s=grace_s, set=self._hands.world.target.set)
             try:
                 return self._hands.applications.create({**new.application.declared(), "description": str(mark)})
             except OutcomeUnknown as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -117,13 +117,17 @@ class Vault:
         content = {"client_id": credential.client_id, "client_secret": credential.client_secret} if credential else {}
         return self._write(self._place.record("data", path), content, cas)
 
-    def again(self, path: str, cas: int) -> Stored:
-        """Write version `cas` again as it is, as the next one: a fence or a claim."""
+    def again(self, path: str, cas: int, before: Callable[[], None] = lambda: None) -> Stored:
+        """Write version `cas` again as it is, as the next one: a fence or a claim.
+
+        `before` is called once it is read, and raises where it may not be written any more.
+        """
         content = self._version(path, cas)
         if content is None:
             if self.one(path).current != cas:
                 raise VersionMismatch(f"{path} has another version than {cas} by now")
             raise Missing(f"version {cas} of {path} cannot be read, so it cannot be written again")
+        before()
         return self._write(self._place.record("data", path), content, cas)
 
     def settle(self, path: str, facts: Facts, metadata_version: int | None) -> None:

@@ -189,6 +189,11 @@ def named(exchange: Exchange) -> str:
     return f"{exchange.method} {re.sub(r'/t-[0-9a-f]{8}/', ' ', path)}"
 
 
+def is_effect(exchange: Exchange) -> bool:
+    """Whether a request changes something, but for writes of the lock."""
+    return exchange.method in _CHANGING and re.search(_EFFECTS, exchange.path) is not None
+
+
 def without_metadata_version(_exchange: Exchange, answer: Answer) -> None:
     """An answer as Vault gives it, which guards no metadata."""
     if b"current_metadata_version" in answer.body:

@@ -12,7 +12,7 @@ from registrar.model import Application, Credential, Facts, Former, Kind, Mark, 
 from registrar.plan import formers
 from registrar.report import Status
 from registrar.steps import Blocked, Create, Expire, Keep, Recover, Step, Update
-from tests.custody.lab import DEAD_RUN, VIEWER, Lab, renamed
+from tests.custody.lab import DEAD_RUN, DOMAIN, VIEWER, Lab, renamed
 
 OTHER = renamed(VIEWER, "other")
 OLD_NEXUS = "https://old.example.org"
@@ -431,3 +431,37 @@ def test_an_undeclared_one_that_was_archived_before_it_was_finished_is_left_in_p
     lab.by_hand.archive(lab.id_of(stored.client_id))
     lab.apply()
     assert lab.apply().exit_code == 0, "the credential is stored, so custody is in no doubt"
+
+
+def of_set(lab: Lab, name: str) -> None:
+    lab.target = dataclasses.replace(lab.target, set=name)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_half_made_one_stays_with_the_set_that_made_it(lab: Lab, stored: bool) -> None:
+    of_set(lab, "one of two")
+    mark = Mark(lab.domain(), DEAD_RUN, "viewer", set="one of two")
+    lost = lab.by_hand.create({**VIEWER.declared(), "description": str(mark)})
+    if stored:
+        lab.write_credential(lost)
+    of_set(lab, "two")
+    assert lab.plan().steps == ()
+    assert lab.plan(OTHER).pending != ()
+    lab.apply()
+    assert [one.mark for one in lab.registered()] == [mark]
+    of_set(lab, "one of two")
+    assert lab.apply(VIEWER).exit_code == 0
+    assert facts_of(lab).set == "one of two"
+    lab.assert_whole(VIEWER)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        Mark(DOMAIN, DEAD_RUN, "viewer"),
+        Mark(DOMAIN, DEAD_RUN, "a/b", set="of a team, 50 %", grace_s=3600),
+        Mark(DOMAIN, DEAD_RUN, "viewer", abandoned=True, set="x"),
+    ],
+)
+def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
+    assert Mark.parse(str(mark)) == mark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import threading
 import time
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registrar import plan, reconcile
+from registrar import acts, plan, reconcile
 from registrar.errors import CustodyError, Interrupted, LeaseLost, OutcomeUnknown, UsageError
 from registrar.model import Application, Kind, Mark
 from registrar.report import Event, Report, Status, Stop
@@ -426,6 +427,28 @@ def test_a_lease_that_ends_between_recovering_and_what_follows_creates_nothing(l
     assert creates(lab) == 0
     assert [type(outcome.step) for outcome in report.of(Status.FAILED)] == [Create]
     assert report.exit_code == 1
+
+
+def test_a_claim_is_not_written_after_the_lease(lab: Lab) -> None:
+    """It reads what it writes again, and may fall asleep between the two."""
+    lab.apply(VIEWER)
+    retire = functools.partial(acts.retire, names=("viewer",))
+    reads: list[proxy.Exchange] = []
+    with lab.take_lock() as lease:
+        world = lab.observe(VIEWER)
+        run = reconcile.Run(world, lab.services, lease, pace=PACE)
+        lab.vault_proxy.seen.clear()
+
+        def asleep(exchange: proxy.Exchange, _answer: proxy.Answer) -> None:
+            if exchange.method == "GET" and "version=1" in exchange.path:
+                reads.append(exchange)
+                if len(reads) == 2:  # the first looks whether there is a credential
+                    lease._until = 0.0
+
+        lab.vault_proxy.after = asleep
+        report = reconcile.apply(run, retire(world), retire)
+    assert isinstance(report.cause, LeaseLost)
+    assert lab.record().current == 1
 
 
 def test_one_renewal_that_hangs_for_a_whole_lease_does_not_cost_it(lab: Lab) -> None:

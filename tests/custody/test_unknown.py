@@ -44,7 +44,7 @@ def test_an_application_is_marked_from_the_first_moment(lab: Lab) -> None:
     assert domain
     assert len(seen) == 1
     assert seen[0].startswith(f"registrar/1 {domain.domain} ")
-    assert seen[0].endswith(" viewer being registered; if this stays: registrar recover")
+    assert seen[0].endswith(" viewer of tests being registered; if this stays: registrar recover")
 
 
 def test_a_create_that_never_arrived_is_tried_once_more_as_another_run(lab: Lab) -> None:
