@@ -30,6 +30,7 @@ from registrar.errors import (
 )
 from registrar.secret import Secret, hide
 
+LOOK_AGAIN: Final = "registrar apply, which looks what became of it"
 HEADER_WORD: Final = re.compile(r"[!-~]+")
 """What a header can carry: anything else would be shown by whoever refuses it."""
 
@@ -216,7 +217,8 @@ def refusal(call: Call, answer: Answer) -> ServiceError | None:
         return Sealed("Vault is sealed", hint="have an operator unseal it, then try again")
     if call.writes and (status < 300 or status >= 500):
         return OutcomeUnknown(
-            f"Vault answered {status} to a write of {call.path}, which may be stored {reasons}".strip()
+            f"Vault answered {status} to a write of {call.path}, which may be stored {reasons}".strip(),
+            hint=LOOK_AGAIN,
         )
     if 300 <= status < 400:
         return Unsuitable(f"{call.path} is answered with a redirect ({status})", hint=_ADDRESS_HINT)
@@ -278,7 +280,8 @@ def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
             return Unreachable(f"no connection to Vault at {addr}: {reason}", hint="check VAULT_ADDR")
     reason = type(causes[-1]).__name__
     if call.writes:
-        return OutcomeUnknown(f"no answer from {addr} to a write of {call.path}, which may be stored ({reason})")
+        told = f"no answer from {addr} to a write of {call.path}, which may be stored ({reason})"
+        return OutcomeUnknown(told, hint=LOOK_AGAIN)
     return Unreachable(f"no answer from {addr} about {call.path} ({reason})", hint="try again, or check VAULT_ADDR")
 
 

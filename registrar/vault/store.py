@@ -16,7 +16,7 @@ from registrar.model import Credential, Facts, Lock, Record
 from registrar.ports import Folder, Stored
 from registrar.secret import Secret
 from registrar.vault import listing, preflight
-from registrar.vault.answers import MetadataVersionNeeded
+from registrar.vault.answers import LOOK_AGAIN, MetadataVersionNeeded
 from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
 from registrar.vault.session import Session
@@ -125,8 +125,9 @@ class Vault:
         content = self._version(path, cas)
         if content is None:
             if self.one(path).current != cas:
-                raise VersionMismatch(f"{path} has another version than {cas} by now")
-            raise Missing(f"version {cas} of {path} cannot be read, so it cannot be written again")
+                raise VersionMismatch(f"{path} has another version than {cas} by now", hint=LOOK_AGAIN)
+            told = f"version {cas} of {path} cannot be read, so it cannot be written again"
+            raise Missing(told, hint=f"registrar show {path}")
         before()
         return self._write(self._place.record("data", path), content, cas)
 
@@ -189,7 +190,7 @@ class Vault:
             return Stored(int(made["version"]), time_of(made["created_time"]))
         except (KeyError, TypeError, ValueError):
             pass
-        raise OutcomeUnknown(f"Vault's answer to a write of {at} does not name the version it made")
+        raise OutcomeUnknown(f"Vault's answer to a write of {at} does not name the version it made", hint=LOOK_AGAIN)
 
     def _write_facts(self, path: str, facts: Facts, metadata_version: int | None) -> None:
         # alone: whatever else were sent, as hvac does with delete_version_after, would replace the operator's choice
@@ -207,11 +208,12 @@ class Vault:
             unseen = error.message
         else:
             if record.version(version) is None:
-                raise Missing(f"{path} has no version {version} to {verb}")
+                raise Missing(f"{path} has no version {version} to {verb}", hint=f"registrar show {path}")
             if record.deleted(version) is not deleted:
-                raise Rejected(f"Vault did not {verb} version {version} of {path}")
+                raise Rejected(f"Vault did not {verb} version {version} of {path}", hint=f"registrar show {path}")
             return
-        raise OutcomeUnknown(f"Vault was told to {verb} version {version} of {path}, and cannot be asked: {unseen}")
+        told = f"Vault was told to {verb} version {version} of {path}, and cannot be asked: {unseen}"
+        raise OutcomeUnknown(told, hint=LOOK_AGAIN)
 
 
 def _credential(content: Mapping[str, Any] | None) -> Credential | None:
