@@ -18,17 +18,19 @@ from typing import Final
 _MODEL: Final = ("-m", "pytest", "-q", "tests/custody/test_model.py")
 
 
-def campaigns(vault: str, seed: str) -> list[tuple[str, ...]]:
-    """The command line of each, after `python`."""
-    against = ("--vault", vault)
+def campaigns(vault: str, seed: str, *, brief: bool) -> list[tuple[str, ...]]:
+    """The command line of each, after `python`; in brief a sample of each by the seed."""
+    against, drawn = ("--vault", vault), ("--seed", seed)
+    attack = ("-m", "tests.custody.attack", *against)
+    sample = (*drawn, "--stops", "2") if brief else ()
     return [
         _MODEL,
-        ("-m", "tests.custody.attack", *against),
-        ("-m", "tests.custody.attack", *against, "--without-metadata-cas"),
-        ("-m", "tests.custody.attack", *against, "--kill"),
-        ("-m", "tests.custody.walking", *against, "--seed", seed, "--ways", "3000"),
-        ("-m", "tests.custody.faults", "--seed", seed),
-        ("-m", "tests.custody.together", "--seed", seed),
+        (*attack, *sample),
+        (*attack, *sample, "--without-metadata-cas"),
+        (*attack, "--kill", *(("--scenario", "rotate") if brief else ())),
+        ("-m", "tests.custody.walking", *against, *drawn, "--ways", "300" if brief else "3000"),
+        ("-m", "tests.custody.faults", *drawn, *(("--sample", "5") if brief else ())),
+        ("-m", "tests.custody.together", *against, *drawn, *(("--naps", "create", "--crowds", "1") if brief else ())),
     ]
 
 
@@ -37,9 +39,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.custody", description=main.__doc__)
     parser.add_argument("--vault", choices=("stand-in", "bao", "vault"), default="stand-in")
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--brief", action="store_true", help="a sample of each, in minutes")
     given = parser.parse_args()
     ended: list[tuple[int, float, str]] = []
-    for arguments in campaigns(given.vault, given.seed):
+    for arguments in campaigns(given.vault, given.seed, brief=given.brief):
         print(f"\n$ python {' '.join(arguments)}", flush=True)
         began = time.monotonic()
         code = subprocess.run([sys.executable, *arguments], check=False).returncode

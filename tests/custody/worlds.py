@@ -161,13 +161,16 @@ def _registrations(draw: Draw, path: str, wanted: Application | None, number: in
         "dead": Mark(DOMAIN, DEAD_RUN, path),
         "now": Mark(DOMAIN, RUN, path),
         "theirs": Mark(OTHER_DOMAIN, DEAD_RUN, path),
+        "of another set": Mark(DOMAIN, DEAD_RUN, path, set="others"),
         "abandoned": Mark(DOMAIN, DEAD_RUN, path, abandoned=True),
     }
     kinds = {
         "now": often("living", "living", "living", "absent", "archived", "edited", "renamed", "dead", "now"),
         "old": often("living", "absent", "archived", "edited", "dead"),
         "older": often("absent", "absent", "living", "archived"),
-        "lost": often("absent", "absent", "dead", "dead", "now", "theirs", "abandoned", "abandoned archived"),
+        "lost": often(
+            "absent", "absent", "dead", "dead", "now", "theirs", "of another set", "abandoned", "abandoned archived"
+        ),
         "other": often("absent", "absent", "living", "archived", "theirs"),
         "another": often("absent", "absent", "absent", "living"),
     }
@@ -212,6 +215,18 @@ def worlds(draw: Draw) -> World:
     )
 
 
+def _in_its_grace() -> World:
+    """A rotation whose old one has an hour to live."""
+    application = declared("viewer")
+    former = Former("viewer-old", 1, NOW + timedelta(hours=1))
+    facts = described(Facts(client_id="viewer-now", version=2, retiring=former), application, TARGET, DOMAIN)
+    record = Record("viewer", NOW, facts, 2, (Version(1, NOW), Version(2, NOW)), metadata_version=2)
+    both = tuple(registered_as(application, number, f"viewer-{which}") for number, which in ((1, "old"), (2, "now")))
+    return World(TARGET, (application,), both, (record,), Lock(3, DOMAIN))
+
+
+GRACE: Final = _in_its_grace()
+
 # -- one thing changed -------------------------------------------------------------------------------------------------
 
 _OTHER_VALUES: Final[Mapping[type, tuple[object, ...]]] = {
@@ -219,7 +234,7 @@ _OTHER_VALUES: Final[Mapping[type, tuple[object, ...]]] = {
     int: (0, 1, 2, 3),
     bool: (False, True),
 }
-_FIXED: Final = frozenset({"path", "id", "metadata_version", "max_versions", "delete_after_s", "vault_namespace"})
+_FIXED: Final = frozenset({"path", "id", "metadata_version", "max_versions", "delete_after_s"})
 
 
 def _changed(draw: Draw, thing: T) -> T:
@@ -265,9 +280,10 @@ class Hand:
     def register(self, **changes: str) -> Credential:
         return self.lab.register(declared(self.path), **changes)
 
-    def half_make(self, run: str = DEAD_RUN, domain: str = "", grace_s: int | None = None) -> Credential:
-        mark = Mark(domain or self.domain, run, self.path, grace_s=grace_s)
-        return self.register(description=str(mark))
+    def half_make(self, **marked: Any) -> Credential:
+        """What a run leaves that stops right after its create, with this mark."""
+        mark = Mark(self.domain, DEAD_RUN, self.path, set=self.lab.target.set)
+        return self.register(description=str(dataclasses.replace(mark, **marked)))
 
     def write(self, data: Mapping[str, str]) -> None:
         self.lab.write(data, self.path)
@@ -395,6 +411,7 @@ THEN: Final[dict[str, Callable[[Hand], object]]] = {
     "former deleted": lambda hand: hand.delete(hand.former),
     "namesake": Hand.register,
     "half made": lambda hand: hand.half_make(run="s" * 16),
+    "half made by another set": lambda hand: hand.half_make(set="others"),
     "half made elsewhere": lambda hand: hand.half_make(domain=OTHER_DOMAIN),
     "half rotated": lambda hand: hand.store(hand.half_make(grace_s=0)),
     "abandoned": abandon,
