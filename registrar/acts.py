@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from registrar.doctor import life
 from registrar.errors import UsageError
 from registrar.model import Application, Facts, Kind, Registered, State
-from registrar.plan import Case, Options, Plan, World, changes_of, interrupted, not_ours, outgoing, standing, unadopted
+from registrar.plan import Case, Options, Plan, changes_of, interrupted, not_ours, outgoing, standing, unadopted
 from registrar.steps import Adopt, Back, Keep, Restore, Retire, Rotate, Step
+from registrar.world import World
 
 
 def rotate(

@@ -18,8 +18,8 @@ from registrar.doctor import counted
 from registrar.errors import StepFailed
 from registrar.lint import Finding
 from registrar.model import FIELDS, Application, Facts, Kind, Registered, Target
-from registrar.plan import World
 from registrar.render import machine, visible
+from registrar.world import World
 
 _REQUIRED: Final = frozenset({"name", "redirect_uri"})
 _SLUG_CHARACTERS: Final = 110  # of the 128 of a path; a number may follow

@@ -19,7 +19,7 @@ from registrar.doctor import Check, State, counted
 from registrar.errors import RegistrarError
 from registrar.lint import Finding
 from registrar.model import FIELDS, Record, Registered, Target
-from registrar.plan import Plan, World, formers
+from registrar.plan import Plan
 from registrar.report import Event, Outcome, Report
 from registrar.report import Status as Ended
 from registrar.status import Row, Status
@@ -27,6 +27,7 @@ from registrar.steps import Blocked, Create, Keep, Recover, Step, Update, docume
 from registrar.verify import Row as ProvenRow
 from registrar.verify import State as Proven
 from registrar.verify import Verification
+from registrar.world import World, formers
 
 SCHEMA_VERSION: Final = 1
 

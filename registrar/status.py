@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Final
 
 from registrar.model import Kind, Record, Registered
-from registrar.plan import Plan, World
+from registrar.plan import Plan
 from registrar.steps import Blocked, Keep, Step
+from registrar.world import World
 
 _STATES: Final = {
     "keep": "in sync",

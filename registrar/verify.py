@@ -17,8 +17,8 @@ from registrar.errors import AccessDenied, Sealed, ServiceError, Unreachable
 from registrar.lint import PATH
 from registrar.model import Credential, Former, Kind, Record, Target
 from registrar.model import State as Stored
-from registrar.plan import World
 from registrar.ports import Credentials, Examiner, Verdict
+from registrar.world import World
 
 
 class State(enum.StrEnum):

@@ -13,6 +13,7 @@ import pytest
 from registrar import config, errors, logins, manifest, plan, render
 from registrar.cli import _COMMANDS
 from registrar.model import Target
+from registrar.world import World
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +37,7 @@ def test_the_manifest_yields_the_plan_that_is_shown(tmp_path: Path) -> None:
     )
     loaded = manifest.load([file], target)
     assert not loaded.findings
-    text = render.plan_text(plan.plan(plan.World(target, loaded.applications, (), ())))
+    text = render.plan_text(plan.plan(World(target, loaded.applications, (), ())))
     shown = CONSOLE.partition("$ registrar plan manifest.yaml\n")[2]
     assert shown.startswith(text + "\n"), text
 

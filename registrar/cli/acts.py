@@ -20,8 +20,9 @@ from registrar.errors import UsageError
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
     from registrar.model import Credential
-    from registrar.plan import Plan, World
+    from registrar.plan import Plan
     from registrar.secret import Secret
+    from registrar.world import World
 
 _names = click.argument("names", nargs=-1, metavar="NAME...", required=True)
 _manifests = click.option(

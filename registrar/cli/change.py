@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from registrar.cli.connection import Connection
     from registrar.lock import Lease
     from registrar.model import Credential, Lock
-    from registrar.plan import Plan, World
+    from registrar.plan import Plan
     from registrar.reconcile import Run
     from registrar.report import Report, Stop
+    from registrar.world import World
 
 
 @dataclass(frozen=True)

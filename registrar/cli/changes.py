@@ -13,7 +13,8 @@ from registrar.cli.output import Command, Format, data, document, output_option
 
 if TYPE_CHECKING:
     from registrar.model import Target
-    from registrar.plan import Options, Plan, World
+    from registrar.plan import Options, Plan
+    from registrar.world import World
 
 _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 

@@ -22,9 +22,9 @@ from registrar.config import Need, Settings
 from registrar.errors import ManifestsInvalid, Missing, UsageError
 from registrar.logins import VaultAuth
 from registrar.model import Application, Target
-from registrar.plan import World
 from registrar.ports import Services
 from registrar.secret import Secret
+from registrar.world import World
 
 if TYPE_CHECKING:
     from registrar.nexus import Nexus

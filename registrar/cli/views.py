@@ -11,7 +11,7 @@ from registrar.cli.output import Format, data, document, output_option, say
 
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
-    from registrar.plan import World
+    from registrar.world import World
 
 _manifests = click.option(
     "--manifests",

@@ -10,9 +10,10 @@ from typing import Final
 
 from registrar.errors import Unsuitable, UsageError
 from registrar.model import Application, Facts, Record, Target
-from registrar.plan import Plan, World, described
+from registrar.plan import Plan
 from registrar.ports import Applications, Records, Services
 from registrar.steps import Restore
+from registrar.world import World, described
 
 _KEPT_VERSIONS: Final = 5  # each fence or claim uses one; fewer would evict what a rotation may go back to
 

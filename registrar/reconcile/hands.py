@@ -27,10 +27,10 @@ from registrar.errors import (
 )
 from registrar.lock import Lease
 from registrar.model import Application, Credential, Facts, Former, Kind, Record, Registered, State, same_name
-from registrar.plan import World, described, formers
 from registrar.ports import Services
 from registrar.report import Event, Outcome, Status, Stop
 from registrar.steps import Step
+from registrar.world import World, described, formers
 
 GRACE: Final = timedelta(hours=24)
 TRIES: Final = 5

@@ -10,11 +10,11 @@ import dataclasses
 from datetime import timedelta
 
 from registrar.model import Credential, Facts, Former, Kind, Record, State
-from registrar.plan import formers
 from registrar.ports import Verdict
 from registrar.reconcile.hands import Hands, failure
 from registrar.report import Outcome, Status
 from registrar.steps import Adopt, Back, Expire, Restore, Retire, Step, Update
+from registrar.world import formers
 
 _PLAN = "registrar plan"
 

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from registrar.errors import VersionMismatch
 from registrar.model import Application, Kind, Record, Registered, State
-from registrar.plan import formers
 from registrar.ports import Verdict
 from registrar.reconcile.hands import GRACE, RECOVER, TRIES, Hands, Seen, failure
 from registrar.report import Outcome, Status
 from registrar.steps import Blocked, Recover
+from registrar.world import formers
 
 
 def recover(hands: Hands, step: Recover) -> Outcome:

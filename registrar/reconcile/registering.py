@@ -26,11 +26,11 @@ from registrar.errors import (
     VersionMismatch,
 )
 from registrar.model import Application, Credential, Facts, Former, Kind, Mark, Record, Registered, State, new_id
-from registrar.plan import formers
 from registrar.ports import Stored, Verdict
 from registrar.reconcile.hands import RECOVER, TRIES, Hands, failure
 from registrar.report import Outcome, Status
 from registrar.steps import Create, Expire, Rotate
+from registrar.world import formers
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import assert_never
 from registrar.errors import CustodyError, RegistrarError, ServiceError, StepFailed
 from registrar.lock import Lease
 from registrar.model import Credential
-from registrar.plan import Plan, World
+from registrar.plan import Plan
 from registrar.ports import Services
 from registrar.reconcile import lives
 from registrar.reconcile.before import observe
@@ -32,6 +32,7 @@ from registrar.steps import (
     Step,
     Update,
 )
+from registrar.world import World
 
 
 def apply(run: Run, todo: Plan, decide: Callable[[World], Plan]) -> Report:

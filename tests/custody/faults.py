@@ -40,10 +40,10 @@ from registrar.errors import RegistrarError
 from registrar.model import Application, Facts
 from registrar.nexus import Nexus
 from registrar.oauth import QuietProof
-from registrar.plan import formers
 from registrar.report import Report, Status
 from registrar.secret import Secret
 from registrar.vault import Vault
+from registrar.world import formers
 from tests.contract import vaults
 from tests.custody import proxy, watching
 from tests.custody.attack import laboratory

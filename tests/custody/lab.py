@@ -19,6 +19,7 @@ from registrar.oauth import QuietProof
 from registrar.secret import Secret
 from registrar.steps import Step
 from registrar.vault import Vault
+from registrar.world import World
 from tests.custody.proxy import Proxy
 
 VIEWER = Application(
@@ -85,7 +86,7 @@ class Lab:
 
     # -- registrar -----------------------------------------------------------------------------------------------------
 
-    def observe(self, *desired: Application) -> planning.World:
+    def observe(self, *desired: Application) -> World:
         return reconcile.observe(self.target, desired, self.nexus, self.vault)
 
     def plan(self, *desired: Application, **options: Any) -> planning.Plan:
@@ -109,7 +110,7 @@ class Lab:
 
     def carry_out(
         self,
-        decide: Callable[[planning.World], planning.Plan],
+        decide: Callable[[World], planning.Plan],
         *desired: Application,
         on_event: Callable[[report.Event], None] | None = None,
         stop: report.Stop | None = None,

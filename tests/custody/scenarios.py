@@ -12,7 +12,8 @@ from typing import Any
 from registrar import acts
 from registrar import plan as planning
 from registrar.model import Application, Credential, Mark, State
-from registrar.plan import Plan, World
+from registrar.plan import Plan
+from registrar.world import World
 from tests.custody.lab import DEAD_RUN, VIEWER, Lab, renamed
 
 Decide = Callable[[World], Plan]

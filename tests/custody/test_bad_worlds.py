@@ -17,9 +17,10 @@ import pytest
 
 from registrar import acts
 from registrar.model import Application, Former, Kind, Registered
-from registrar.plan import Plan, World, formers
+from registrar.plan import Plan
 from registrar.report import Report, Status
 from registrar.steps import Expire, Keep, Restore
+from registrar.world import World, formers
 from tests.cli.program import Program, Result
 from tests.contract import vaults
 from tests.custody import scenarios, worlds

@@ -9,9 +9,9 @@ import pytest
 
 from registrar import acts, plan, reconcile
 from registrar.model import Application, Credential, Facts, Former, Kind, Mark, State
-from registrar.plan import formers
 from registrar.report import Status
 from registrar.steps import Blocked, Create, Expire, Keep, Recover, Step, Update
+from registrar.world import formers
 from tests.custody.lab import DEAD_RUN, DOMAIN, VIEWER, Lab, renamed
 
 OTHER = renamed(VIEWER, "other")

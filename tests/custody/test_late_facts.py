@@ -10,8 +10,8 @@ import pytest
 
 from registrar import acts
 from registrar.model import Facts, Kind, Mark, Registered, State
-from registrar.plan import formers
 from registrar.steps import Blocked, Keep, Recover
+from registrar.world import formers
 from tests.custody.lab import DEAD_RUN, VIEWER, Lab
 
 DAY = timedelta(days=1)

@@ -14,10 +14,11 @@ from registrar import acts, ports
 from registrar import plan as planning
 from registrar.errors import UsageError
 from registrar.model import Application, Credential, Kind, State
-from registrar.plan import Plan, World
+from registrar.plan import Plan
 from registrar.report import Report, Status
 from registrar.secret import Secret
 from registrar.steps import Adopt, Back, Blocked, Expire, Keep, Restore, Retire, Rotate, Update
+from registrar.world import World
 from tests.custody import proxy
 from tests.custody.lab import VIEWER, Lab, renamed
 

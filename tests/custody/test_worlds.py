@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from registrar import acts
 from registrar.model import Application, Facts, Former, Kind, Lock, Mark, Record, Registered, State, Version
-from registrar.plan import Options, Plan, World, described, plan
+from registrar.plan import Options, Plan, plan
 from registrar.report import Outcome, Status
 from registrar.steps import (
     Adopt,
@@ -30,6 +30,7 @@ from registrar.steps import (
     Step,
     Update,
 )
+from registrar.world import World, described
 from tests.custody import worlds
 from tests.custody.lab import DOMAIN, Lab
 from tests.custody.worlds import NESTED, NOW, OLD_NEXUS, OTHER_DOMAIN, RUN, TARGET, Site

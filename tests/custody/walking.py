@@ -32,11 +32,12 @@ from registrar import acts
 from registrar import plan as planning
 from registrar.errors import RegistrarError
 from registrar.model import Credential, Kind, Mark, Record, Registered, State
-from registrar.plan import Case, Options, Plan, World, formers
+from registrar.plan import Case, Options, Plan
 from registrar.report import Report, Status
 from registrar.secret import Secret
 from registrar.steps import Retire
 from registrar.vault import Vault
+from registrar.world import World, formers
 from tests.contract import vaults
 from tests.custody import scenarios
 from tests.custody.attack import laboratory

@@ -10,10 +10,10 @@ from typing import Final
 
 from registrar import plan as planning
 from registrar.model import Application, Kind, Mark, State
-from registrar.plan import formers
 from registrar.secret import Secret
 from registrar.steps import Blocked, Keep
 from registrar.vault import Vault
+from registrar.world import formers
 from tests.custody.lab import Lab
 from tests.custody.scenarios import Scenario
 

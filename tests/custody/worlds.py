@@ -25,8 +25,8 @@ from registrar.model import (
     Target,
     Version,
 )
-from registrar.plan import World, described, formers
 from registrar.secret import Secret
+from registrar.world import World, described, formers
 from tests.custody.lab import DEAD_RUN, DOMAIN, Lab
 
 NOW: Final = datetime(2026, 7, 1, 12, tzinfo=UTC)
