@@ -163,7 +163,7 @@ class Hands:
         start its versions again at 0 and undo the fence. Somebody else's data is a fence already, and never written.
         """
         record = seen.record
-        if record.living and record.facts is None:
+        if record.current and record.facts is None:
             return None
         self.lease.check()
         if record.living and not seen.blank:

@@ -26,7 +26,7 @@ from tests.custody.watching import Damage
 
 SEED = attack.new_seed()
 SHARDS = 2
-SHARD_S = float("inf") if attack.SEED in os.environ else 15.0
+SHARD_S = float("inf") if attack.SEED in os.environ else 12.0
 STOPS = 1  # of each scenario, and about as many second ones
 
 

@@ -29,7 +29,7 @@ from tests.custody.scenarios import SCENARIOS, Scenario
 from tests.custody.watching import Damage
 
 SEED = attack.new_seed()
-SAMPLE_S = float("inf") if attack.SEED in os.environ else 12.0
+SAMPLE_S = float("inf") if attack.SEED in os.environ else 10.0
 SAMPLE = 3  # of each scenario
 
 

@@ -43,7 +43,7 @@ OPTIONS: Final = (
     Options(accept_nexus=OLD_NEXUS),
     Options(prune=True, unarchive=True, accept_nexus=OLD_NEXUS),
 )
-PURE: Final = settings(deadline=None, derandomize=False, print_blob=True, max_examples=200, database=None)
+PURE: Final = settings(deadline=None, derandomize=False, print_blob=True, max_examples=100, database=None)
 
 options = st.sampled_from(OPTIONS)
 
@@ -144,7 +144,7 @@ def unplaced(application: Application) -> Application:
     return dataclasses.replace(application, source="")
 
 
-@settings(PURE, max_examples=400)
+@settings(PURE, max_examples=150)
 @given(pair=worlds.neighbours(), decide=decisions)
 def test_a_digest_differs_exactly_where_what_it_approves_does(
     pair: tuple[World, World], decide: Callable[[World], Plan]
@@ -292,7 +292,7 @@ def why_not(world: World, step: Step, chosen: Options) -> Iterator[str]:
             yield "it is protected"
 
 
-@settings(PURE, max_examples=400)
+@settings(PURE, max_examples=150)
 @given(world=worlds.worlds(), chosen=options)
 def test_no_step_is_about_what_is_not_ours(world: World, chosen: Options) -> None:
     steps = plan(world, chosen).pending
@@ -345,7 +345,7 @@ def test_an_approval_is_for_one_namespace_of_vault() -> None:
 
 # -- carried out -------------------------------------------------------------------------------------------------------
 
-SOCKETS: Final = settings(PURE, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOCKETS: Final = settings(PURE, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 AMONG_OTHERS: Final = (
@@ -421,7 +421,18 @@ def left(outcomes: Sequence[Outcome], step: Step) -> bool:
     if isinstance(step, Recover):
         still_marked = bool(step.marked) and {marked.client_id for marked in step.marked} <= expired
         return untouched or too_many or still_marked
-    return (asks_again and step.breaks_clients) or (restored and isinstance(step, Update))
+    return (asks_again and step.breaks_clients) or (restored and isinstance(step, Update | Expire))
+
+
+def carried_out(lab: Lab, desired: Sequence[Application]) -> Plan:
+    """What is planned after a run, which is nothing but what the run has told about."""
+    report = lab.apply(*desired)
+    again = lab.plan(*desired)
+    told = [(outcome.step.operation, outcome.status, outcome.detail) for outcome in report.outcomes]
+    assert not [detail for _, _, detail in told if "defect of registrar" in detail]
+    for step in again.pending:
+        assert left(report.outcomes, step), (step, told)
+    return again
 
 
 @SOCKETS
@@ -435,12 +446,11 @@ def test_what_is_carried_out_is_done_and_nobody_else_is_touched(lab: Lab, made: 
         site.make(lab, domain)
     desired = [site.application for site in made if site.application]
     planned, before = lab.plan(*desired), Look.at(lab)
-    report = lab.apply(*desired)
-    again, after = lab.plan(*desired), Look.at(lab)
-    assert not [outcome.detail for outcome in report.outcomes if "defect of registrar" in outcome.detail]
-
-    for step in again.pending:
-        assert left(report.outcomes, step), (step, [(o.step.operation, o.status, o.detail) for o in report.outcomes])
+    again = carried_out(lab, desired)
+    if {type(step) for step in again.pending} - {Recover}:  # what the table has for later: it ends with the next run
+        again = carried_out(lab, desired)
+        assert {type(step) for step in again.pending} <= {Recover}, again.pending
+    after = Look.at(lab)
     changing = {step.path for step in planned.pending if isinstance(step, Recover | Retire)}
     assert {step.path for step in again.blocked} <= {step.path for step in planned.blocked} | changing
 
@@ -448,7 +458,7 @@ def test_what_is_carried_out_is_done_and_nobody_else_is_touched(lab: Lab, made: 
     assert {one: after.applications.get(one) for one in others} == {one: before.applications[one] for one in others}
     for path, record in before.records.items():
         half_made = {one.client_id for one in before.applications.values() if one.mark and one.mark.path == path}
-        foreign = record.facts is None and not half_made & before.held(path)
+        foreign = record.facts is None and record.living and not half_made & before.held(path)
         theirs = record.facts is not None and record.kind is not Kind.EMPTY and record.facts.set != lab.target.set
         if foreign or theirs:
             assert (after.records[path].facts, after.contents[path]) == (record.facts, before.contents[path]), path
@@ -462,3 +472,12 @@ def test_what_is_carried_out_is_done_and_nobody_else_is_touched(lab: Lab, made: 
         in_use = step.path in after.records and after.records[step.path].kind is Kind.SETTLED
         if isinstance(step, Keep) and application and in_use:
             assert lab.proves(application), step
+
+
+def test_a_deleted_version_of_somebody_else_stays_the_newest(lab: Lab) -> None:
+    hand = worlds.Hand(lab, "viewer", lab.domain())
+    hand.write({"password": "of somebody"})
+    hand.call("delete")
+    hand.half_make()
+    lab.apply(VIEWER)
+    assert hand.record.current == 1
