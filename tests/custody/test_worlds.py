@@ -264,7 +264,9 @@ def why_not(world: World, step: Step, chosen: Options) -> Iterator[str]:
     if taken := touched(step) & somebodys(world, path):
         yield f"{taken} are somebody's"
     known = [other for other in world.records if other.kind is not Kind.EMPTY]
-    others = {other.path for other in known if other.path != path and touched(step) & names(other.facts)}
+    cleared = names(facts) if isinstance(step, Recover) else set()  # of a mark that is left over, and of nothing else
+    reached = touched(step) - cleared
+    others = {other.path for other in known if other.path != path and reached & names(other.facts)}
     if others:
         yield f"what it touches is also that of {others}"
     if record and facts is None and record.current and not over_data:
