@@ -294,15 +294,6 @@ def why_not(world: World, step: Step, chosen: Options) -> Iterator[str]:
             yield "it is protected"
 
 
-@settings(PURE, max_examples=150)
-@given(world=worlds.worlds(), chosen=options)
-def test_no_step_is_about_what_is_not_ours(world: World, chosen: Options) -> None:
-    steps = plan(world, chosen).pending
-    for step in steps:
-        event(step.operation)
-        assert not list(why_not(world, step, chosen)), step
-
-
 VIEWER: Final = worlds.declared("viewer")
 COPY: Final = worlds.declared("docs")
 HELD: Final = worlds.registered_as(COPY, 1, "shared")
@@ -318,13 +309,28 @@ def shared_world(*desired: Application, facts: Facts | None = None, **about: Any
 
 
 RETIRING: Final = Former("shared", 1, NOW + timedelta(hours=1))
+OVER: Final = dataclasses.replace(RETIRING, until=NOW)
 OF_ITS_OWN: Final = described(Facts(client_id="viewer-now", version=1, retiring=RETIRING), VIEWER, TARGET, DOMAIN)
+GUARDED: Final = dataclasses.replace(OF_ITS_OWN, retiring=None, protected=True)
+
+
+@settings(PURE, max_examples=150)
+@example(world=shared_world(COPY, facts=GUARDED), chosen=Options(prune=True))
+@given(world=worlds.worlds(), chosen=options)
+def test_no_step_is_about_what_is_not_ours(world: World, chosen: Options) -> None:
+    steps = plan(world, chosen).pending
+    for step in steps:
+        event(step.operation)
+        assert not list(why_not(world, step, chosen)), step
 
 
 @pytest.mark.parametrize(
     ("world", "chosen"),
     [
         pytest.param(shared_world(COPY, VIEWER, facts=OF_ITS_OWN), Options(), id="update"),
+        pytest.param(
+            shared_world(COPY, VIEWER, facts=dataclasses.replace(OF_ITS_OWN, retiring=OVER)), Options(), id="expire"
+        ),
         pytest.param(shared_world(COPY, facts=ITS_FACTS), Options(prune=True), id="prune"),
         pytest.param(
             shared_world(COPY, facts=dataclasses.replace(ITS_FACTS, state=State.RETIRED)), Options(), id="retire"

@@ -376,6 +376,12 @@ def garble(hand: Hand) -> None:
         hand.lab._http.post(at, json={"custom_metadata": garbled}).raise_for_status()
 
 
+def rotate_half(hand: Hand) -> None:
+    """A rotation without a grace that stopped after its store; none begins where the record is not ours."""
+    if hand.record.facts:
+        hand.store(hand.half_make(grace_s=0))
+
+
 def abandon(hand: Hand, *, archived: bool = True) -> None:
     number = hand.lab.id_of(hand.half_make().client_id)
     hand.lab.by_hand.update(number, {"description": hand.mark(abandoned=True)})
@@ -413,7 +419,7 @@ THEN: Final[dict[str, Callable[[Hand], object]]] = {
     "half made": lambda hand: hand.half_make(run="s" * 16),
     "half made by another set": lambda hand: hand.half_make(set="others"),
     "half made elsewhere": lambda hand: hand.half_make(domain=OTHER_DOMAIN),
-    "half rotated": lambda hand: hand.store(hand.half_make(grace_s=0)),
+    "half rotated": rotate_half,
     "abandoned": abandon,
     "abandoned and living": lambda hand: abandon(hand, archived=False),
     "stored again": store_again,
