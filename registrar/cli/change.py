@@ -21,7 +21,6 @@ from registrar.cli.output import Command, Format, Progress, data, document, say
 
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
-    from registrar.lock import Lease
     from registrar.model import Credential, Lock
     from registrar.plan import Plan
     from registrar.reconcile import Run
@@ -123,46 +122,30 @@ class Change:
 
     def _locked(self, signals: _Signals, approved: str, manner: Manner) -> tuple[Report, Plan]:
         """Plan under the lock and carry that out, if it is what was approved."""
-        from registrar import lock
+        from registrar import reconcile
         from registrar.errors import Stale
+        from registrar.report import Stop
 
-        connection = self._connection
-        with lock.take(
-            connection.records,
-            holder=connection.holder,
-            domain=connection.domain,
-            timeout_s=manner.lock_timeout_s,
-            on_wait=_waiting,
-            on_stale=_stale,
-        ) as lease:
-            world = self._observe()
+        connection, stop, progress = self._connection, Stop(), Progress(verbose=self._connection.verbose)
+
+        def review(world: World) -> Plan:
             todo = self._decide(world) if approved else self._shown(world)
             if approved and todo.digest != approved:
                 raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
-            return self._report(todo, world, lease, signals, manner.parallelism), todo
+            return todo
 
-    def _report(self, todo: Plan, world: World, lease: Lease, signals: _Signals, parallelism: int) -> Report:
-        from registrar import reconcile
-        from registrar.report import Stop
+        def begin(todo: Plan) -> Progress:
+            signals.gently(stop)
+            progress.total = len(todo.pending)
+            return progress
 
-        services, stop = self._connection.services, Stop()
-        if todo.pending:
-            reconcile.preflight(todo, world, services)
-        progress = Progress(len(todo.pending), verbose=self._connection.verbose)
-        pace = reconcile.Pace(parallelism=parallelism)
-        run = reconcile.Run(
-            world,
-            services,
-            lease,
-            stop=stop,
-            on_event=progress,
-            pace=pace,
-            prove=self._prove,
-            credentials=self._credentials,
+        holder = reconcile.Holder(
+            connection.holder, connection.domain, manner.lock_timeout_s, on_wait=_waiting, on_stale=_stale
         )
-        signals.gently(stop)
+        pace = reconcile.Pace(parallelism=manner.parallelism)
+        course = reconcile.Course(begin, stop, pace, prove=self._prove, credentials=self._credentials)
         try:
-            return self._effect(run, todo)
+            return reconcile.locked(connection.services, holder, self._observe, review, self._effect, course)
         finally:
             progress.close()
 

@@ -116,8 +116,8 @@ def output_option(command: Command) -> Command:
 class Progress:
     """What a run is doing, on stderr: a line for what people want to know, and on a terminal a line that counts."""
 
-    def __init__(self, total: int, *, verbose: bool = False) -> None:
-        self._total = total
+    def __init__(self, total: int = 0, *, verbose: bool = False) -> None:
+        self.total = total
         self._verbose = verbose
         self._ended = 0
         self._live = sys.stderr.isatty()
@@ -135,7 +135,7 @@ class Progress:
                 self._clear()
                 say(event_text(event, brief=well))
             if self._live:
-                click.echo(f"\r\x1b[K{self._ended}/{self._total}  {event_text(event)[:60]}", nl=False, err=True)
+                click.echo(f"\r\x1b[K{self._ended}/{self.total}  {event_text(event)[:60]}", nl=False, err=True)
 
     def close(self) -> None:
         """Leave the terminal's line as it was found."""

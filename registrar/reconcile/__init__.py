@@ -2,6 +2,7 @@
 
 before       observe and preflight: what there is, before the first effect
 run          one run: its steps in a pool, by path, each in order
+locked       a whole change: the lock, what there is, the review, the run
 registering  create and rotate
 recovering   what an interrupted run left
 lives        update, expire, back, retire, restore, adopt
@@ -25,6 +26,7 @@ Must never import a client, print, or decide what a row of the table means: `pla
 
 from registrar.reconcile.before import observe, preflight
 from registrar.reconcile.hands import GRACE, Pace
+from registrar.reconcile.locked import Course, Holder, locked
 from registrar.reconcile.run import Run, apply, recover
 
-__all__ = ["GRACE", "Pace", "Run", "apply", "observe", "preflight", "recover"]
+__all__ = ["GRACE", "Course", "Holder", "Pace", "Run", "apply", "locked", "observe", "preflight", "recover"]
