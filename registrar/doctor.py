@@ -7,9 +7,10 @@ each service looks at itself, in its own `survey`, and tells what it finds in th
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -208,3 +209,12 @@ def life(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+_LENGTHS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def length(text: str) -> timedelta | None:
+    """A length of time as people write it, `24h` or `90d`, 0 for none; None for any other text."""
+    found = re.fullmatch(r"(\d{1,5})([smhdw])", "0s" if text == "0" else text)
+    return timedelta(**{_LENGTHS[found[2]]: int(found[1])}) if found else None

@@ -2,6 +2,7 @@
 
     RegistrarError
     ├── UsageError             64   flags, names or configuration that cannot be meant
+    │   └── NotSignedIn             nothing tells who we are to a service
     ├── ManifestsInvalid        4   manifests with findings
     ├── ServiceError            3   Nexus or Vault; before the first effect nothing has changed
     │   ├── Unreachable             no connection, no TLS: nothing was changed
@@ -45,6 +46,14 @@ class UsageError(RegistrarError):
     """Flags, names or a configuration that cannot be meant."""
 
     exit_code = 64
+
+
+class NotSignedIn(UsageError):
+    """Nothing tells who we are to a service, "Nexus" or "Vault"."""
+
+    def __init__(self, message: str, *, service: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.service = service
 
 
 class ManifestsInvalid(RegistrarError):

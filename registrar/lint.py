@@ -157,15 +157,20 @@ def _rule(
 def check(entries: Sequence[Entry], target: Target) -> tuple[Finding, ...]:
     """Every finding about these applications as the whole of this target, by place."""
     neighbours = Neighbours.of(entries)
-    rules = [(rule, rule.check) for rule in RULES.values() if rule.check]
-    findings = [
-        rule.finding(breach, entry)
-        for entry in entries
-        for case in [Case(entry, entry.application, Uri.parse(entry.application.redirect_uri), target, neighbours)]
-        for rule, judge in rules
-        for breach in judge(case)
-    ]
-    return ordered(findings)
+    return ordered(finding for entry in entries for finding in _judged(entry, neighbours, target))
+
+
+def judged(entry: Entry, neighbours: Neighbours, target: Target) -> tuple[Finding, ...]:
+    """Every finding about one application among these neighbours, of which it is one itself."""
+    return ordered(_judged(entry, neighbours, target))
+
+
+def _judged(entry: Entry, neighbours: Neighbours, target: Target) -> Iterator[Finding]:
+    case = Case(entry, entry.application, Uri.parse(entry.application.redirect_uri), target, neighbours)
+    for rule in RULES.values():
+        if rule.check:
+            for breach in rule.check(case):
+                yield rule.finding(breach, entry)
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from registrar.errors import UsageError
+from registrar.errors import NotSignedIn, UsageError
 from registrar.lint import quoted
 from registrar.secret import Secret
 from registrar.tls import Tls
@@ -128,8 +128,9 @@ def vault_auth(declared: Mapping[str, str], beside: Path, flags: AuthFlags, envi
     secret = _secret_of(method, stands.get("secret_file"), beside, environ)
     github = _github(environ) if method is Method.JWT and secret is None else None
     if method is Method.JWT and secret is None and github is None:
-        raise UsageError(
+        raise NotSignedIn(
             "the Vault login by jwt needs an id token",
+            service="Vault",
             hint="set VAULT_ID_TOKEN (GitLab: id_tokens), `permissions: id-token: write` (GitHub), or secret_file",
         )
     return VaultAuth(
@@ -199,10 +200,11 @@ def _role(method: Method, declared: str, flags: AuthFlags, environ: Mapping[str,
 def _require(method: Method, role: str, username: str, environ: Mapping[str, str]) -> None:
     """Raise where the method cannot do without something that is no secret."""
     if method in (Method.USERPASS, Method.LDAP) and not username:
-        raise UsageError(f"the Vault login by {method} needs a user name", hint="--vault-username NAME")
+        hint = "--vault-username NAME"
+        raise NotSignedIn(f"the Vault login by {method} needs a user name", service="Vault", hint=hint)
     if method is Method.APPROLE and not role:
         hint = "set VAULT_ROLE_ID, or role in vault_auth"
-        raise UsageError("the Vault login by approle needs the id of a role", hint=hint)
+        raise NotSignedIn("the Vault login by approle needs the id of a role", service="Vault", hint=hint)
     if method is Method.KUBERNETES and not role:
         raise UsageError("the Vault login by kubernetes needs a role", hint="--vault-role NAME")
     if method is Method.CERT and not environ.get("VAULT_CLIENT_CERT"):

@@ -54,7 +54,7 @@ def load(
         readers.append(reader)
         if data is not None:
             files.append(reader.file)
-            entries += [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+            entries += read(reader, data, target, known)
     findings = [finding for reader in readers for finding in reader.findings]
     # What could not be read has nothing to be linted: its place has its finding already.
     unread = {finding.place for finding in findings if finding.rule == "MF001"}
@@ -65,6 +65,16 @@ def load(
         if finding.place not in unread and (finding.place, finding.rule) not in absent
     ]
     return Manifests(tuple(entry.application for entry in entries), lint.ordered(findings), tuple(files))
+
+
+def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None) -> list[Entry]:
+    """The applications that one file declares for this target; `known` are the targets it may name, None any."""
+    return [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+
+
+def listed(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files at these paths by the name that messages have for them, none of them opened; UsageError as in load."""
+    return {_shown(file): file for path in paths for file in _files(path, Reader(_shown(path)))}
 
 
 def slug(name: str) -> str:

@@ -78,6 +78,21 @@ class Plan:
         """How many steps of each operation."""
         return dict(Counter(step.operation for step in self.steps))
 
+    @property
+    def replacing(self) -> int:
+        """How many applications that were deleted behind us would be registered anew."""
+        return sum(1 for step in self.steps if isinstance(step, Create) and step.replaces)
+
+    @property
+    def breaking(self) -> int:
+        """How many other steps break clients."""
+        return sum(1 for step in self.pending if step.breaks_clients and not isinstance(step, Create))
+
+    @property
+    def breaks_many(self) -> bool:
+        """Whether that is more than happens by itself in a good week."""
+        return self.managed >= _BREAKING_FROM and self.breaking > self.managed * _BREAKING_SHARE
+
     def at(self, paths: Collection[str]) -> Plan:
         """The same plan for these paths alone."""
         return dataclasses.replace(self, steps=tuple(step for step in self.steps if step.path in paths))
@@ -511,15 +526,14 @@ def brake(plan: Plan, *, allow_replace: int = 0, allow_breaking: int = 0, prune:
     """Raise BrakeEngaged where the plan does more than was allowed, naming the flag and its exact number."""
     if prune and plan.empty:
         raise BrakeEngaged("--prune with no application declared would retire all of them", hint="registrar validate")
-    replaced = sum(1 for step in plan.steps if isinstance(step, Create) and step.replaces)
+    replaced = plan.replacing
     if replaced != allow_replace:
         message = f"applications deleted behind us that would be registered anew: {replaced}; allowed: {allow_replace}"
         flag = f" --allow-replace {replaced}" if replaced else ", without --allow-replace"
         raise BrakeEngaged(message, hint=f"if that is meant: registrar apply{flag}")
-    breaking = sum(1 for step in plan.pending if step.breaks_clients and not isinstance(step, Create))
+    breaking, many = plan.breaking, plan.breaks_many
     if breaking == allow_breaking:
         return
-    many = plan.managed >= _BREAKING_FROM and breaking > plan.managed * _BREAKING_SHARE
     if allow_breaking or many:
         message = f"steps that break clients: {breaking} of {plan.managed} applications; allowed: {allow_breaking}"
         flag = f" --allow-breaking {breaking}" if many else ", without --allow-breaking"

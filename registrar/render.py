@@ -31,7 +31,7 @@ from registrar.world import World, formers
 
 SCHEMA_VERSION: Final = 1
 
-_GLYPHS: Final = {
+GLYPHS: Final = {
     "keep": ("=", ""), "create": ("+", "32"), "update": ("~", "33"), "rotate": ("%", "33"), "back": ("<", "33"),
     "adopt": ("+", "32"), "retire": ("-", "31"), "restore": ("^", "32"), "expire": ("x", "31"), "recover": ("&", "33"),
     "blocked": ("!", "31"),
@@ -115,10 +115,10 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
     shown = [step for step in plan.steps if not isinstance(step, Keep) or step.note]
     width = max((len(visible(step.name)) for step in shown), default=0)
     for step in shown:
-        lines += _step_lines(step, width, colour)
+        lines += step_lines(step, width, colour)
     if shown:
         lines.append("")
-    lines.append(_summary(plan))
+    lines.append(summary(plan))
     if plan.pending and plan.with_nexus:
         lines.append(f"Digest: {plan.digest}")
     return "\n".join(lines)
@@ -130,8 +130,9 @@ def _heading(target: Target, with_nexus: bool) -> str:
     return f"Target {target.name}{' (production)' if target.production else ''}\n  Nexus {nexus}\n  Vault {where}"
 
 
-def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
-    glyph, code = _GLYPHS[step.operation]
+def step_lines(step: Step, width: int, colour: bool) -> list[str]:
+    """One step: what it does, and below it why, with which values, and the way out of what is blocked."""
+    glyph, code = GLYPHS[step.operation]
     operation = _paint(f"{glyph} {step.operation:8}", code, colour)
     breaks = _paint("  breaks clients", "31", colour) if step.breaks_clients else ""
     lines = [f"{operation} {visible(step.name).ljust(width)}  {visible(step.path)}{breaks}".rstrip()]
@@ -143,7 +144,7 @@ def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
             [(name, visible(value)) for name, value in step.application.declared().items() if name != "name"]
         )
     elif isinstance(step, Update):
-        details += _change_lines(step)
+        details += change_lines(step)
     elif isinstance(step, Recover):
         details += [f"half-made: id {m.id}, client id {visible(m.client_id)}" for m in step.marked]
         details += [f"then {step.then}"] if step.then else []
@@ -152,7 +153,8 @@ def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
     return lines + ["           " + detail for detail in details if detail]
 
 
-def _change_lines(step: Update) -> list[str]:
+def change_lines(step: Update) -> list[str]:
+    """The fields before and after."""
     rows = [
         (change.field, f"{_quoted(change.before)} → {_quoted(change.after)}")
         for edit in step.edits[:1]
@@ -172,7 +174,8 @@ def _quoted(value: str) -> str:
     return f'"{visible(value)}"'
 
 
-def _summary(plan: Plan) -> str:
+def summary(plan: Plan) -> str:
+    """The line that counts."""
     counts = plan.counts
     kept = counts.pop("keep", 0)
     if not counts:
@@ -230,14 +233,14 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     """What was done, where each credential is, and everything that was not done with the command that goes on."""
     outcomes = [_without(report.cause, outcome) for outcome in report.outcomes if outcome.status is not Ended.KEPT]
     cells = [
-        (str(outcome.status), _operation(outcome.step), visible(outcome.step.name), _told(outcome, target))
+        (str(outcome.status), _operation(outcome.step), visible(outcome.step.name), told(outcome, target))
         for outcome in outcomes
     ]
     lines: list[str] = []
     for outcome, line in zip(outcomes, table(cells), strict=True):
         status = str(outcome.status)
         lines.append(_paint(status, _STATUS_COLOURS.get(outcome.status, ""), colour) + line.removeprefix(status))
-        if hint := _way_on(outcome):
+        if hint := way_on(outcome):
             lines.append(f"  → {visible(hint)}")
     if report.cause:
         lines += ["", f"stopped: {visible(report.cause.message)}"]
@@ -258,7 +261,8 @@ def _operation(step: Step) -> str:
     return "" if isinstance(step, Blocked) else step.operation
 
 
-def _told(outcome: Outcome, target: Target) -> str:
+def told(outcome: Outcome, target: Target) -> str:
+    """What became of a step, in words."""
     if outcome.status is Ended.DONE and isinstance(outcome.step, Create):
         return target.location(outcome.step.path)
     if outcome.status is Ended.DONE and isinstance(outcome.step, Update):
@@ -275,7 +279,8 @@ def _of(name: str, text: str) -> str:
     return visible(text.removeprefix(f"{name}: "))
 
 
-def _way_on(outcome: Outcome) -> str:
+def way_on(outcome: Outcome) -> str:
+    """What to type next; empty where all is well."""
     if outcome.error:
         return outcome.error.hint
     return outcome.step.hint if isinstance(outcome.step, Blocked) else ""
@@ -290,7 +295,7 @@ def report_json(report: Report, plan: Plan) -> str:
             "status": str(outcome.status),
             "detail": outcome.detail,
             "location": plan.target.location(outcome.step.path),
-            "hint": _way_on(outcome),
+            "hint": way_on(outcome),
             "custody": outcome.custody,
         }
         for outcome in report.outcomes
@@ -365,7 +370,7 @@ def show_text(world: World, row: Row, steps: Iterable[Step]) -> str:
     lines += ["", *_history(record, registered)]
     for step in steps:
         if not isinstance(step, Keep) or step.note:
-            lines += ["", *_step_lines(step, len(step.name), colour=False)]
+            lines += ["", *step_lines(step, len(step.name), colour=False)]
     archived = sum(
         1
         for r in world.registered or ()

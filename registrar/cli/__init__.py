@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "apply": ("registrar.cli.changes", "Register and update what the manifests declare."),
     "status": ("registrar.cli.views", "Manifest, Nexus and Vault side by side."),
     "show": ("registrar.cli.views", "One application: all three sides and its history."),
+    "tui": ("registrar.cli.tui", "A terminal home for sysadmins: look, register, rotate, retire."),
     "export": ("registrar.cli.export", "Print the living applications of Nexus as a manifest."),
     "verify": ("registrar.cli.verify", "Prove the stored credentials against Nexus."),
     "creds": ("registrar.cli.creds", "Fetch the credential of an application."),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
 from registrar.cli.change import Change, Manner, change_options, unguarded
 from registrar.cli.output import Format, output_option
+from registrar.doctor import length
 from registrar.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has non
     """A length of time such as 24h, 90d or 30m; 0 for none."""
 
     name = "duration"
-    _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        found = re.fullmatch(r"(\d{1,5})([smhdw])", "0s" if value == "0" else value)
-        if not found:
+        found = length(value)
+        if found is None:
             self.fail(f"{value!r} is not a length of time such as 24h or 90d", param, ctx)
-        return timedelta(**{self._UNITS[found[2]]: int(found[1])})
+        return found
 
 
 _grace = click.option(

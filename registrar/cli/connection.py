@@ -8,19 +8,21 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from registrar import config, manifest, reconcile, render
 from registrar.cli.output import say
+from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
 from registrar.config import Need, Settings
-from registrar.errors import ManifestsInvalid, Missing, UsageError
+from registrar.errors import ManifestsInvalid, Missing, NotSignedIn, UsageError
 from registrar.logins import VaultAuth
+from registrar.manifest import Manifests
 from registrar.model import Application, Target
 from registrar.ports import Services
 from registrar.secret import Secret
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
     from registrar.vault import Vault
+
+Trace = Callable[[str, str, int | None, float], None]
+"""Method, path, status (None: no answer) and milliseconds of one request."""
 
 # The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
 
@@ -78,17 +83,30 @@ class Connection:
 
 def desired(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> tuple[Application, ...]:
     """The applications that the manifests declare for the target; ManifestsInvalid with every finding told."""
+    loaded = declared(settings, paths, optional=optional)
+    if loaded.errors:
+        say(findings_text(loaded))
+        raise ManifestsInvalid("the manifests are not valid, so nothing was changed", hint=validate(paths))
+    return loaded.applications
+
+
+def declared(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> Manifests:
+    """What the manifests say of the target, errors included; `optional` does without any."""
     if not paths and settings.manifests is None and optional:
-        return ()
-    loaded = manifest.load(
+        return Manifests((), (), ())
+    return manifest.load(
         manifest_paths(settings, paths), settings.target, stdin=_stdin(paths), targets=settings.known_targets
     )
-    if loaded.errors:
-        say(render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files)))
-        raise ManifestsInvalid(
-            "the manifests are not valid, so nothing was changed", hint=shlex.join(["registrar", "validate", *paths])
-        )
-    return loaded.applications
+
+
+def findings_text(loaded: Manifests) -> str:
+    """The errors of the manifests, in lines."""
+    return render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files))
+
+
+def validate(paths: Sequence[str]) -> str:
+    """The command that tells what is wrong with these manifests."""
+    return shlex.join(["registrar", "validate", *paths])
 
 
 def manifest_paths(settings: Settings, paths: tuple[str, ...]) -> list[Path]:
@@ -119,44 +137,80 @@ def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = Tru
 
 
 class Opening(contextlib.ExitStack):
-    """Opens the services that the flags choose, each on its own, and closes them at its end."""
+    """Opens the services that the flags choose, each on its own, and closes them at its end.
 
-    def __init__(self, ctx: click.Context, flags: Mapping[str, Any]) -> None:
+    `trace` is told each request in place of stderr, `attended` says whether somebody can be asked for a password,
+    `signed_in` beats what the settings say of logins, and the sandbox of `within` is this one's too.
+    """
+
+    def __init__(
+        self,
+        ctx: click.Context,
+        flags: Mapping[str, Any],
+        *,
+        trace: Trace | None = None,
+        attended: bool = True,
+        signed_in: SignedIn | None = None,
+        within: Opening | None = None,
+    ) -> None:
         super().__init__()
-        self._given = _given(ctx, flags)
+        self._given = given(ctx, flags)
         self._environ = config.environment()
         self._sandbox: Settings | None = None
+        self._attended = attended
+        self._signed_in = signed_in or SignedIn()
+        self._within = within
         self.verbose = bool(self._given.get("verbose"))
+        self._trace = trace or (_trace if self.verbose else None)
         self.colour = config.colour(self._environ, sys.stdout.isatty()) and not self._given.get("no_color")
 
     def settings(self, need: Need) -> Settings:
         """The chosen target as far as these services need it; the sandbox has everything."""
-        if not self._given.get("sandbox"):
-            return config.load(_flags(self._given), self._environ, Path.cwd(), need=need)
+        if self._given.get("sandbox"):
+            return self._signed_in.over(self._embedded())
+        flags, environ = self._signed_in.flags(self._given), self._signed_in.environ(self._environ)
+        return self._signed_in.over(config.load(_flags(flags), environ, Path.cwd(), need=need))
+
+    def _embedded(self) -> Settings:
+        if self._within:
+            return self._within._embedded()  # noqa: SLF001 (one of its own kind)
         self._sandbox = self._sandbox or _sandbox(self._given, self._environ, self)
         return self._sandbox
 
     def vault(self, settings: Settings) -> Vault:
-        return self.enter_context(contextlib.closing(_vault(settings, self.verbose)))
+        return self.enter_context(contextlib.closing(_vault(settings, self._trace, attended=self._attended)))
 
     def nexus(self, settings: Settings, records: Vault | None) -> Nexus:
-        return self.enter_context(contextlib.closing(_nexus(settings, records, self.verbose)))
+        return self.enter_context(contextlib.closing(_nexus(settings, records, self._trace)))
 
     def proof(self, settings: Settings) -> QuietProof:
-        return self.enter_context(contextlib.closing(_proof(settings, self.verbose)))
+        return self.enter_context(contextlib.closing(_proof(settings, self._trace)))
 
 
 def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTHING) -> tuple[Settings, bool]:
     """The settings for a command that asks no service, and whether stdout may have colour."""
-    given = _given(ctx, flags)
+    said = given(ctx, flags)
     environ = config.environment()
-    if given.get("sandbox"):
-        given.setdefault("target", config.SANDBOX)
-    settings = config.load(_flags(given), environ, Path.cwd(), need=need)
-    return settings, config.colour(environ, sys.stdout.isatty()) and not given.get("no_color")
+    if said.get("sandbox"):
+        said.setdefault("target", config.SANDBOX)
+    settings = config.load(_flags(said), environ, Path.cwd(), need=need)
+    return settings, config.colour(environ, sys.stdout.isatty()) and not said.get("no_color")
 
 
-def _given(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+_PLACE: Final = ("sandbox", "config", "target", "vault_mount", "vault_prefix", "vault_namespace")
+
+
+def leading(said: Mapping[str, Any], *more: str) -> tuple[str, ...]:
+    """The flags that make another command mean the same records, and `more` of them."""
+    return tuple(
+        word
+        for name in (*_PLACE, *more)
+        if name in said
+        for word in (f"--{name.replace('_', '-')}", *([] if said[name] is True else [str(said[name])]))
+    )
+
+
+def given(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags of the command, which beat those before it."""
     return {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
 
@@ -193,13 +247,13 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
     )
 
 
-def _vault(settings: Settings, verbose: bool) -> Vault:
+def _vault(settings: Settings, trace: Trace | None, *, attended: bool) -> Vault:
     from registrar.vault import Vault
 
     login, target = settings.vault, settings.target
     return Vault(
         login.addr,
-        token=vault_identity(login, settings.proxies),
+        token=vault_identity(login, settings.proxies, attended=attended),
         mount=target.vault_mount,
         prefix=target.vault_prefix,
         namespace=login.namespace,
@@ -207,11 +261,11 @@ def _vault(settings: Settings, verbose: bool) -> Vault:
         server_name=login.tls.server_name,
         proxies=settings.proxies,
         timeout_s=login.timeout_s,
-        trace=_trace if verbose else None,
+        trace=trace,
     )
 
 
-def _nexus(settings: Settings, records: Vault | None, verbose: bool) -> Nexus:
+def _nexus(settings: Settings, records: Vault | None, trace: Trace | None) -> Nexus:
     from registrar.nexus import Nexus
 
     login = settings.nexus
@@ -219,7 +273,8 @@ def _nexus(settings: Settings, records: Vault | None, verbose: bool) -> Nexus:
     if login.token is None and api_key is None and settings.nexus_credentials and records:
         api_key, api_secret = _kept_key(records, settings.nexus_credentials)
     if login.token is None and api_key is None:
-        raise UsageError("there is no Nexus key", hint="set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN")
+        hint = "set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN"
+        raise NotSignedIn("there is no Nexus key", service="Nexus", hint=hint)
     return Nexus(
         login.url,
         token=login.token,
@@ -227,7 +282,7 @@ def _nexus(settings: Settings, records: Vault | None, verbose: bool) -> Nexus:
         api_secret=api_secret,
         timeout_s=login.timeout_s,
         verify=login.tls.context(),
-        trace=_trace if verbose else None,
+        trace=trace,
     )
 
 
@@ -241,13 +296,11 @@ def _kept_key(records: Vault, path: str) -> tuple[Secret, Secret]:
     raise Missing(f"{path} has no {name}", hint=f"vault kv patch {path} {name}=-")
 
 
-def _proof(settings: Settings, verbose: bool) -> QuietProof:
+def _proof(settings: Settings, trace: Trace | None) -> QuietProof:
     from registrar.oauth import QuietProof
 
     login = settings.nexus
-    return QuietProof(
-        login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=_trace if verbose else None
-    )
+    return QuietProof(login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=trace)
 
 
 def _trace(method: str, path: str, status: int | None, took_ms: float) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,19 +35,25 @@ def doctor(ctx: click.Context, /, output: Format, **flags: Any) -> int:
     or ✗ (does not work); the exit code is 3 where one does not.
     """
     from registrar import render
-    from registrar.cli.connection import Opening
-    from registrar.config import Need
+    from registrar.cli.connection import Opening, given
     from registrar.doctor import State
 
     with Opening(ctx, flags) as opening:
-        settings = opening.settings(Need.PLACE)
-        checks = (*_configuration(settings), *_Services(opening, _again(ctx, flags, settings)).checks())
-        target = _target(opening, settings)
+        checks, target = look(opening, given(ctx, flags))
     if output is Format.JSON:
         document(render.doctor_json(checks, target))
     else:
         data(render.doctor_text(checks, colour=opening.colour))
     return ServiceError.exit_code if any(check.state is State.FAILED for check in checks) else 0
+
+
+def look(opening: Opening, said: Mapping[str, Any]) -> tuple[tuple[Check, ...], Target]:
+    """Every check of what these flags choose, and the target as far as it is known."""
+    from registrar.config import Need
+
+    settings = opening.settings(Need.PLACE)
+    checks = (*_configuration(settings), *_Services(opening, _again(said, settings)).checks())
+    return checks, _target(opening, settings)
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
@@ -62,20 +68,12 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     yield CONFIGURATION.well("place", f"records at {target.location('')}{namespace}")
 
 
-_LEADING: Final = ("sandbox", "config", "target", "vault_mount", "vault_prefix", "vault_namespace")
-
-
-def _again(ctx: click.Context, flags: Mapping[str, Any], settings: Settings) -> Again:
+def _again(said: Mapping[str, Any], settings: Settings) -> Again:
     """The flags that make another command mean the same records."""
+    from registrar.cli.connection import leading
     from registrar.doctor import Again
 
-    given = {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
-    words = [
-        word
-        for name in _LEADING
-        if name in given
-        for word in (f"--{name.replace('_', '-')}", *([] if given[name] is True else [str(given[name])]))
-    ]
+    words = leading(said)
     name = settings.target.name
     return Again(f" {shlex.join(words)}" if words else "", "" if name == "default" else f"-{name}")
 

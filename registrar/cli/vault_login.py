@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from registrar.config import environment
-from registrar.errors import UsageError
+from registrar.errors import NotSignedIn, UsageError
 from registrar.logins import Method, VaultAuth, VaultLogin
 from registrar.secret import Secret
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 _HELPER_S: Final = 30
 
 
-def vault_identity(login: VaultLogin, proxies: Mapping[str, str]) -> Secret | Login:
-    """The token at hand, or the way to get one; a UsageError says what is missing."""
+def vault_identity(login: VaultLogin, proxies: Mapping[str, str], *, attended: bool = True) -> Secret | Login:
+    """The token at hand, or the way to get one; a NotSignedIn says what is missing where nobody can be asked."""
     from registrar.vault import Login
 
     auth = login.auth
     if auth.method is Method.TOKEN:
         return _token(auth)
-    return Login(str(auth.method), auth.mount, role=auth.role, username=auth.username, secret=_secret(auth, proxies))
+    return Login(
+        str(auth.method), auth.mount, role=auth.role, username=auth.username, secret=_secret(auth, proxies, attended)
+    )
 
 
 def _token(auth: VaultAuth) -> Secret:
@@ -38,9 +40,8 @@ def _token(auth: VaultAuth) -> Secret:
         return auth.secret()
     token = _helped(auth.helper) if auth.helper else None
     if token is None:
-        raise UsageError(
-            "there is no Vault token", hint="vault login (or bao login), or set VAULT_TOKEN, or choose --vault-auth"
-        )
+        hint = "vault login (or bao login), or set VAULT_TOKEN, or choose --vault-auth"
+        raise NotSignedIn("there is no Vault token", service="Vault", hint=hint)
     return token
 
 
@@ -75,7 +76,7 @@ def _asked(helper: str) -> Secret | str:
     return Secret(done.stdout.decode(errors="replace").strip())
 
 
-def _secret(auth: VaultAuth, proxies: Mapping[str, str]) -> Callable[[], Secret] | None:
+def _secret(auth: VaultAuth, proxies: Mapping[str, str], attended: bool) -> Callable[[], Secret] | None:
     """What the login shows, asked for at each one; None where the method needs nothing, or the role's id alone."""
     if auth.secret:
         return auth.secret
@@ -85,8 +86,15 @@ def _secret(auth: VaultAuth, proxies: Mapping[str, str]) -> Callable[[], Secret]
         github, audience = auth.github, auth.audience
         return lambda: id_token(github.url, github.token, audience, proxies)
     if auth.method in (Method.USERPASS, Method.LDAP):
+        if not attended:
+            raise _no_password(auth.username, "")
         return _Password(auth.username)
     return None
+
+
+def _no_password(username: str, why: str) -> NotSignedIn:
+    hint = "set VAULT_PASSWORD, or secret_file in vault_auth"
+    return NotSignedIn(f"there is no Vault password for {username}{why}", service="Vault", hint=hint)
 
 
 class _Password:
@@ -99,9 +107,6 @@ class _Password:
     def __call__(self) -> Secret:
         if self._typed is None:
             if not sys.stdin.isatty():
-                raise UsageError(
-                    f"there is no Vault password for {self._username}, and nobody to ask",
-                    hint="set VAULT_PASSWORD, or secret_file in vault_auth",
-                )
+                raise _no_password(self._username, ", and nobody to ask")
             self._typed = Secret(getpass.getpass(f"Vault password of {self._username}: "))
         return self._typed

@@ -1,0 +1,276 @@
+"""The frame: one session, what was observed and how old that is, the requests sent, and what holds everywhere.
+
+Decides nothing and does no I/O: a session does, in worker threads, and what it answers comes back as a message.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Final, TypeVar
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.filter import Monochrome
+from textual.screen import Screen
+
+from registrar.errors import NotSignedIn, RegistrarError
+from registrar.tui import rows
+from registrar.tui.rows import Seen
+from registrar.tui.session import Request, Session
+from registrar.verify import Row as Proven
+
+_REQUESTS: Final = 2_000
+_TICK_S: Final = 1.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a proof in this session found of a path, and when by the monotonic clock."""
+
+    row: Proven
+    at: float
+
+
+class RegistrarApp(App[None]):
+    """`registrar tui`."""
+
+    TITLE = "registrar"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 (as Textual declares it)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "Stop or quit", show=False, priority=True),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("L", "log", "Log of requests", show=False),
+        Binding("D", "doctor", "Doctor", show=False),
+        Binding("S", "switch", "Switch target", show=False),
+    ]
+
+    def __init__(self, session: Session, *, readonly: bool = False, monochrome: bool = False) -> None:
+        super().__init__()
+        self.session = session
+        self.readonly = readonly
+        self.seen: Seen | None = None
+        self.seen_at = 0.0
+        self.trouble: RegistrarError | None = None
+        self.loading_world = False
+        self.proofs: dict[str, Proof] = {}
+        self.requests: deque[tuple[float, Request]] = deque(maxlen=_REQUESTS)
+        self.crash: Exception | None = None
+        if monochrome and not self.no_color:
+            self._filters.append(Monochrome())
+        self._listen()
+
+    # ── what was observed ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_mount(self) -> None:
+        from registrar.tui.screens.applications import Applications
+
+        self.push_screen(Applications())
+        self.set_interval(_TICK_S, self._tell_pages)
+        self.call_after_refresh(self.look)
+
+    def look(self) -> None:
+        """Observe anew; what is shown stays until the answer is there."""
+        if self.loading_world:
+            return
+        self.loading_world = True
+        self._tell_pages()
+        session = self.session
+        self.ask(
+            lambda: rows.seen(session.observe()),
+            partial(self._observed, session),
+            partial(self._in_trouble, session),
+            group="observe",
+        )
+
+    def _observed(self, session: Session, seen: Seen) -> None:
+        if session is not self.session:
+            return
+        self.seen, self.seen_at, self.trouble, self.loading_world = seen, time.monotonic(), None, False
+        self._tell_pages(anew=True)
+
+    def _in_trouble(self, session: Session, error: RegistrarError) -> None:
+        if session is not self.session:
+            return
+        self.trouble, self.loading_world = error, False
+        self._tell_pages(anew=self.seen is None)
+        if isinstance(error, NotSignedIn):
+            self.sign_in(error)
+
+    def _tell_pages(self, *, anew: bool = False) -> None:
+        from registrar.tui.screens.page import Page
+
+        for screen in self.screen_stack:
+            if isinstance(screen, Page) and screen.query("#title"):  # not while it is being taken down
+                screen.told(anew=anew)
+
+    # ── asking the session ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(
+        self,
+        call: Callable[[], T],
+        then: Callable[[T], None],
+        otherwise: Callable[[RegistrarError], None],
+        *,
+        group: str,
+    ) -> None:
+        """Call the session in a thread of its own; then one of these, in the app."""
+        self._asked(call, then, otherwise, group)
+
+    @work(thread=True, exit_on_error=False)
+    def _asked(
+        self, call: Callable[[], T], then: Callable[[T], None], otherwise: Callable[[RegistrarError], None], group: str
+    ) -> None:
+        try:
+            answer = call()
+        except RegistrarError as error:
+            self.call_later(otherwise, error)
+        except Exception as error:  # noqa: BLE001 (its text may hold anything, and an exception must not end the app)
+            place = error.__traceback__
+            while place and place.tb_next:
+                place = place.tb_next
+            where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place else ""
+            told = f"a defect of registrar: {type(error).__name__}{where} ({group})"
+            self.call_later(otherwise, RegistrarError(told, hint="r, to look at what is there by now"))
+        else:
+            self.call_later(then, answer)
+
+    def _listen(self) -> None:
+        self.session.on_request = self._requested
+
+    def _requested(self, request: Request) -> None:
+        self.requests.append((time.time(), request))  # a deque's append is atomic; pages look at it by the clock
+
+    # ── what holds everywhere ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def sign_in(self, error: NotSignedIn) -> None:
+        """Ask who we are, unless that is being asked."""
+        from registrar.tui.screens.sign_in import SignIn
+
+        if any(isinstance(screen, SignIn) for screen in self.screen_stack):
+            return
+        self.push_screen(SignIn(error.service, error.message), lambda done: self.look() if done else None)
+
+    def switch(self, name: str) -> None:
+        """Another target: everything that was observed of this one is forgotten."""
+        before, self.session = self.session, self.session.switched(name)
+        self._listen()
+        self.seen, self.trouble, self.loading_world = None, None, False
+        self.proofs.clear()
+        self.ask(before.close, lambda _: None, lambda _: None, group="close")
+        self._tell_pages(anew=True)
+        self.look()
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: what a page makes of it, as an apply does; else the end."""
+        from registrar.tui.screens.page import Page
+
+        pages = [screen for screen in self.screen_stack if isinstance(screen, Page)]
+        if not any(page.interrupted() for page in reversed(pages)):
+            self.exit()
+
+    async def action_quit(self) -> None:
+        self.action_interrupt()
+
+    def action_help(self) -> None:
+        from registrar.tui.screens.dialogs import Help
+
+        if not isinstance(self.screen, Help):
+            self.push_screen(Help(self.screen))
+
+    def action_log(self) -> None:
+        from registrar.tui.screens.log import RequestLog
+
+        self._once(RequestLog)
+
+    def action_doctor(self) -> None:
+        from registrar.tui.screens.doctor import Doctor
+
+        self._once(Doctor)
+
+    def action_switch(self) -> None:
+        from registrar.tui.screens.dialogs import Choose
+
+        names = self.session.targets
+        if len(names) < 2:
+            self.notify("There is no other target: registrar.yaml names them.", severity="warning")
+            return
+        self.push_screen(Choose("Switch to target", names, self.session.target.name), self._switched)
+
+    def _switched(self, name: str | None) -> None:
+        if name and name != self.session.target.name:
+            while len(self.screen_stack) > 2:
+                self.pop_screen()
+            self.switch(name)
+
+    def _once(self, kind: type[Screen[None]]) -> None:
+        if not any(isinstance(screen, kind) for screen in self.screen_stack):
+            self.push_screen(kind())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        from textual.screen import ModalScreen
+
+        if action in ("log", "doctor", "switch", "help", "command_palette"):
+            return not isinstance(self.screen, ModalScreen)
+        return True
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: every action of the current page with its key, then what Textual has."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and binding.action not in seen and active.enabled:
+                seen.add(binding.action)
+                key = self.get_key_display(binding)
+                call = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.tooltip or binding.description, f"{binding.description}: {key}", call)
+        for command in super().get_system_commands(screen):
+            if command.title not in ("Keys", "Quit"):
+                yield command
+
+    # ── no secret leaves by a side door ───────────────────────────────────────────────────────────────────────────────
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """As it is on the screen, but for secrets, which are drawn as masks."""
+        from registrar.tui.screens.page import Page
+
+        for screen in self.screen_stack:
+            if isinstance(screen, Page):
+                screen.conceal()
+        return super().export_screenshot(title=title, simplify=simplify)
+
+    def send_to_clipboard(self, text: str, what: str) -> None:
+        """By OSC 52, which has no answer; the app keeps nothing of it."""
+        self.copy_to_clipboard(text)
+        self._clipboard = ""
+        self.notify(f"{what}: sent to the terminal clipboard (it does not tell whether it took it)")
+
+    def _fatal_error(self) -> None:
+        """The end after a defect: Textual would print the values of all locals, secrets among them."""
+        self.bell()
+        self._close_messages_no_wait()
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.crash = error
+        super()._handle_exception(error)
+
+    def freshness(self) -> Content:
+        """How old what is shown is, and what is wrong with it."""
+        if self.loading_world:
+            return Content.styled("looking…", "italic")
+        if self.seen is None:
+            return Content.styled("nothing loaded" if self.trouble else "", "$text-error")
+        seconds = int(time.monotonic() - self.seen_at)
+        old = f"{seconds} s old" if seconds < 120 else f"{seconds // 60} min old"
+        if self.trouble:
+            return Content.styled(f"STALE, {old}", "reverse")
+        return Content(old) if seconds >= 10 else Content("fresh")

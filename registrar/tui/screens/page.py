@@ -1,0 +1,107 @@
+"""What every page has: the title with target and mode, its own content, and the keys in the footer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from registrar.errors import RegistrarError
+from registrar.render import visible
+
+if TYPE_CHECKING:
+    from registrar.tui.app import RegistrarApp
+
+READ_ONLY = "This session is read-only: registrar tui without --readonly can change things."
+
+
+class Page(Screen[None]):
+    """A full screen below the title."""
+
+    SUBJECT: ClassVar[str] = ""
+    ACTS: ClassVar[frozenset[str]] = frozenset()
+    """The actions that lead to a change, which a read-only session does not have."""
+
+    app: RegistrarApp
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Back", show=False),
+        Binding("q", "app.quit", "Quit", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="title")
+        yield from self.content()
+        yield Footer(show_command_palette=False)
+
+    def content(self) -> ComposeResult:
+        """What is between title and footer."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.told(anew=True)
+
+    def told(self, *, anew: bool) -> None:  # noqa: ARG002 (for the pages that show what was observed)
+        """The clock has ticked, or with `anew` something else was observed."""
+        target = self.app.session.target
+        title = self.query_one("#title", Static)
+        title.set_class(target.production, "-production")
+        mode = [*(["PRODUCTION"] if target.production else []), *(["read-only"] if self.app.readonly else [])]
+        left = Content.assemble(
+            (" registrar ", "bold"), f" {visible(target.name)}", *((f" [{word}]", "bold") for word in mode)
+        )
+        right = Content.assemble(self.subject(), "  ", self.app.freshness(), " ")
+        gap = max(self.size.width - left.cell_length - right.cell_length, 1)
+        title.update(Content.assemble(left, " " * gap, right))
+
+    def subject(self) -> str:
+        """What this page is about, for the title."""
+        return self.SUBJECT
+
+    def conceal(self) -> None:
+        """Show no secret any more."""
+
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C and q mean something here besides the end of the app."""
+        return False
+
+    def action_leave(self) -> None:
+        self.dismiss()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        return not (self.app.readonly and action in self.ACTS)
+
+
+class Pane(VerticalScroll, can_focus=True):
+    """Text of any length that wraps, and can be scrolled when it has the focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "Down", show=False),
+        Binding("k", "scroll_up", "Up", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+
+    @property
+    def width(self) -> int:
+        """How many cells a line has."""
+        return max(self.scrollable_content_region.width - 2, 20)
+
+    def say(self, text: Content | str, *, top: bool = True) -> None:
+        """Show this instead."""
+        self.query_one(Static).update(text)
+        if top:
+            self.scroll_home(animate=False, immediate=True)
+
+
+def told_error(error: RegistrarError, retry: str = "") -> Content:
+    """What happened, and what to type next."""
+    lines = [Content.styled(visible(line), "$text-error") for line in error.message.split("\n")]
+    lines += [Content.assemble(("→ ", "$text-accent"), visible(error.hint))] if error.hint else []
+    lines += [Content.styled(retry, "dim")] if retry else []
+    return Content("\n").join(lines)
