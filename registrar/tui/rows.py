@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from registrar import plan as planning
-from registrar.model import Application, Facts, Registered
+from registrar.model import Application, Facts, Registered, same_name
 from registrar.render import visible
 from registrar.status import Row, survey
 from registrar.steps import Step
@@ -90,7 +90,9 @@ def seen(world: World) -> Seen:
     for step in decided.steps:
         steps.setdefault(step.path, []).append(step)
     lines = [_line(world, row, tuple(steps.get(row.path, ()))) for row in survey(world, decided).rows]
-    lines += [_by_hand(one) for group in world.strangers.values() for one in group]
+    # declared already, and to be adopted: that line says so
+    told = {same_name(line.row.name) for line in lines if line.row.manifest == "declared" and not line.row.client_id}
+    lines += [_by_hand(one) for name, group in world.strangers.items() if name not in told for one in group]
     lines.sort(key=lambda line: (_ORDER.get(line.row.state, len(_ORDER)), line.row.path or line.row.name))
     return Seen(world, tuple(lines))
 

@@ -69,7 +69,6 @@ class Applications(Page):
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         self.query_one(Table).focus()
-        super().on_mount()
 
     def _columns(self) -> Sequence[Column]:
         return (

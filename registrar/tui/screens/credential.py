@@ -90,7 +90,6 @@ class CredentialPage(Page):
         yield Pane(id="detail")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Table).focus()
 
     def on_unmount(self) -> None:

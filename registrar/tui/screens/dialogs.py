@@ -29,6 +29,9 @@ class Dialog(ModalScreen[Answer], Generic[Answer]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
+    def on_mount(self) -> None:
+        self.app.clear_notifications()  # they would lie over the question
+
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield from self.content()

@@ -27,7 +27,6 @@ class Doctor(Page):
         yield Pane(id="detail")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Pane).focus()
         self.action_refresh()
 

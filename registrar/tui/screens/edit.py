@@ -76,14 +76,13 @@ class Edit(Page):
                 for key in _KEYS:
                     with Horizontal(classes="field"):
                         yield Static(key, classes="label", id=f"label-{key}")
-                        yield Input(placeholder=_HINTS[key], id=key, compact=True)
+                        yield Input(placeholder=_HINTS[key], id=key, compact=True, select_on_focus=False)
                     yield Static(classes="finding", id=f"finding-{key}")
                 yield Box("protected: neither retired nor rotated unless named", id="protected", compact=True)
                 yield Static(classes="finding", id="finding-")
             yield Pane(id="preview")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#form").border_title = "entry"
         self.query_one("#preview").border_title = "the file, as it would change"
         self.query_one("#path", Input).disabled = bool(self._path)

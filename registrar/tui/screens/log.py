@@ -32,7 +32,6 @@ class RequestLog(Page):
         )
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Table).focus()
 
     def told(self, *, anew: bool) -> None:

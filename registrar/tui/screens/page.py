@@ -43,6 +43,7 @@ class Page(Screen[None]):
         raise NotImplementedError
 
     def on_mount(self) -> None:
+        # Textual calls this after the on_mount of each page
         self.told(anew=True)
 
     def told(self, *, anew: bool) -> None:  # noqa: ARG002 (for the pages that show what was observed)

@@ -93,7 +93,6 @@ class PlanPage(Page):
 
     def on_mount(self) -> None:
         self.query_one("#progress").display = False
-        super().on_mount()
         self.query_one(Table).focus()
         self.action_refresh()
 
