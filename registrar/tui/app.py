@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.content import Content
 from textual.filter import Monochrome
 from textual.screen import Screen
@@ -25,8 +25,12 @@ from registrar.tui.rows import Seen
 from registrar.tui.session import Request, Session
 from registrar.verify import Row as Proven
 
+if TYPE_CHECKING:
+    from registrar.tui.screens.page import Page
+
 _REQUESTS: Final = 2_000
 _TICK_S: Final = 1.0
+_TEXTUALS: Final = ("app.focus_", "screen.", "help_quit")  # what its own screens bind besides
 
 T = TypeVar("T")
 
@@ -172,11 +176,18 @@ class RegistrarApp(App[None]):
 
     def action_interrupt(self) -> None:
         """Ctrl-C: what a page makes of it, as an apply does; else the end."""
+        busy = self._under_way
+        if busy:
+            busy.interrupted()
+        else:
+            self.exit()
+
+    @property
+    def _under_way(self) -> Page | None:
+        """The page that is carrying out a change."""
         from registrar.tui.screens.page import Page
 
-        pages = [screen for screen in self.screen_stack if isinstance(screen, Page)]
-        if not any(page.interrupted() for page in reversed(pages)):
-            self.exit()
+        return next((one for one in self.screen_stack if isinstance(one, Page) and one.under_way), None)
 
     async def action_quit(self) -> None:
         self.action_interrupt()
@@ -185,7 +196,7 @@ class RegistrarApp(App[None]):
         from registrar.tui.screens.dialogs import Help
 
         if not isinstance(self.screen, Help):
-            self.push_screen(Help(self.screen))
+            self.push_screen(Help(self.keys_of(self.screen)))
 
     def action_log(self) -> None:
         from registrar.tui.screens.log import RequestLog
@@ -207,7 +218,9 @@ class RegistrarApp(App[None]):
         self.push_screen(Choose("Switch to target", names, self.session.target.name), self._switched)
 
     def _switched(self, name: str | None) -> None:
-        if name and name != self.session.target.name:
+        if name and self._under_way:
+            self.notify("An apply is under way: let it end, or stop it, before you switch.", severity="warning")
+        elif name and name != self.session.target.name:
             while len(self.screen_stack) > 2:
                 self.pop_screen()
             self.switch(name)
@@ -223,16 +236,22 @@ class RegistrarApp(App[None]):
             return not isinstance(self.screen, ModalScreen)
         return True
 
+    def keys_of(self, screen: Screen[Any]) -> list[ActiveBinding]:
+        """The keys of a page and of the app, each action once; not those of the widget that has the focus."""
+        found: dict[str, ActiveBinding] = {}
+        for active in screen.active_bindings.values():
+            action, ours = active.binding.action, active.node in (screen, self)
+            if ours and active.enabled and active.binding.description and not action.startswith(_TEXTUALS):
+                found.setdefault(action, active)
+        return list(found.values())
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action of the current page with its key, then what Textual has."""
-        seen = set()
-        for active in screen.active_bindings.values():
+        for active in self.keys_of(screen):
             binding = active.binding
-            if binding.description and binding.action not in seen and active.enabled:
-                seen.add(binding.action)
-                key = self.get_key_display(binding)
-                call = partial(self.run_action, binding.action, active.node)
-                yield SystemCommand(binding.tooltip or binding.description, f"{binding.description}: {key}", call)
+            key = self.get_key_display(binding)
+            call = partial(self.run_action, binding.action, active.node)
+            yield SystemCommand(binding.tooltip or binding.description, f"{binding.description}: {key}", call)
         for command in super().get_system_commands(screen):
             if command.title not in ("Keys", "Quit"):
                 yield command

@@ -63,8 +63,8 @@ class CredentialPage(Page):
         Binding("b", "copy('env block')", "Copy env", tooltip="Copy NEXUS_CLIENT_ID and NEXUS_CLIENT_SECRET as lines"),
         Binding("v", "verify", "Verify", tooltip="Prove it against Nexus"),
         Binding("t", "rotate", "Rotate", tooltip="Replace it by a new one, with a grace for the old"),
-        Binding("B", "back", "Go back", tooltip="Return to the one before the last rotation, within its grace"),
-        Binding("escape", "leave", "Back", show=True),
+        Binding("B", "back", "Go back", show=False, tooltip="Return to the one before, within its grace"),
+        Binding("escape", "leave", "Back", show=False),
     ]
 
     def __init__(self, path: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList, Static
 
 from registrar.doctor import length
@@ -195,20 +195,19 @@ class Help(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q,enter", "cancel", "Close", show=False)]
 
-    def __init__(self, page: Screen[Any]) -> None:
+    def __init__(self, keys: Sequence[ActiveBinding]) -> None:
         super().__init__()
-        self._page = page
+        self._keys = keys
 
     def content(self) -> ComposeResult:
         yield Pane()
 
     def on_mount(self) -> None:
         lines = [Content.styled("Keys here", "bold")]
-        for active in self._page.active_bindings.values():
-            binding = active.binding
-            if binding.description:
-                key = self.app.get_key_display(binding)
-                lines.append(Content.assemble((f" {key:10}", "$text-accent"), binding.tooltip or binding.description))
+        for active in self._keys:
+            key = self.app.get_key_display(active.binding)
+            told = active.binding.tooltip or active.binding.description
+            lines.append(Content.assemble((f" {key:10}", "$text-accent"), told))
         lines += [
             Content(""),
             Content.styled("In a list", "bold"),

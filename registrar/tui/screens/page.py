@@ -66,9 +66,13 @@ class Page(Screen[None]):
     def conceal(self) -> None:
         """Show no secret any more."""
 
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C and q mean something here besides the end of the app."""
+    @property
+    def under_way(self) -> bool:
+        """Whether a change is being carried out, which neither the end of the app nor another target may cut off."""
         return False
+
+    def interrupted(self) -> None:
+        """Ctrl-C, q or escape while a change is under way."""
 
     def action_leave(self) -> None:
         self.dismiss()

@@ -251,18 +251,19 @@ class PlanPage(Page):
 
     # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def interrupted(self) -> bool:
-        """During an apply, ask; and do what cancel does."""
-        if self._stop is None:
-            return False
-        if not isinstance(self.app.screen, Confirm):
+    @property
+    def under_way(self) -> bool:
+        return self._stop is not None
+
+    def interrupted(self) -> None:
+        """Ask, and do what cancel does."""
+        if self._stop and not isinstance(self.app.screen, Confirm):
             begun = "What has begun is finished, no new step begins, and the report stays here."
             if self._stop.asked:
                 begun = (
                     "Stop sooner: each step ends once its credential is stored, and a later apply goes on from there."
                 )
             self.app.push_screen(Confirm(f"Stop this apply?\n{begun}", yes="Stop"), self._cancelled)
-        return True
 
     def _cancelled(self, yes: bool | None) -> None:
         if yes and self._stop:
@@ -271,7 +272,9 @@ class PlanPage(Page):
             self._tell()
 
     def action_leave(self) -> None:
-        if not self.interrupted():
+        if self.under_way:
+            self.interrupted()
+        else:
             self.dismiss()
 
     def action_copy(self) -> None:
