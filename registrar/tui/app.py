@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -20,6 +20,7 @@ from textual.filter import Monochrome
 from textual.screen import Screen
 
 from registrar.errors import NotSignedIn, RegistrarError
+from registrar.render import visible
 from registrar.tui import rows
 from registrar.tui.rows import Seen
 from registrar.tui.session import Request, Session
@@ -127,8 +128,13 @@ class RegistrarApp(App[None]):
         *,
         group: str,
     ) -> None:
-        """Call the session in a thread of its own; then one of these, in the app."""
-        self._asked(call, then, otherwise, group)
+        """Call the session in a thread of its own; then one of these, in the app, unless the page it is of has gone."""
+        askers = [of for told in (then, otherwise) if isinstance(of := getattr(told, "__self__", None), Screen)]
+        self._asked(call, partial(self._answered, askers, then), partial(self._answered, askers, otherwise), group)
+
+    def _answered(self, askers: list[Screen[Any]], told: Callable[[Any], None], answer: object) -> None:
+        if all(page in self.screen_stack for page in askers):
+            told(answer)
 
     @work(thread=True, exit_on_error=False)
     def _asked(
@@ -266,6 +272,19 @@ class RegistrarApp(App[None]):
             if isinstance(screen, Page):
                 screen.conceal()
         return super().export_screenshot(title=title, simplify=simplify)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: Literal["information", "warning", "error"] = "information",
+        timeout: float | None = None,
+        markup: bool = True,  # noqa: ARG002 (never)
+    ) -> None:
+        """A note in the corner; a name in it is never taken for markup, nor for a way to steer the terminal."""
+        told = "\n".join(visible(line) for line in message.split("\n"))
+        super().notify(told, title=title, severity=severity, timeout=timeout, markup=False)
 
     def send_to_clipboard(self, text: str, what: str) -> None:
         """By OSC 52, which has no answer; the app keeps nothing of it."""

@@ -105,7 +105,8 @@ class CredentialPage(Page):
         world = self.app.seen.world if self.app.seen else None
         record = world.by_path.get(self._path) if world else None
         if record is None or world is None:
-            self.query_one("#who", Static).update(f" {visible(self._path)}: nothing is known of it by now")
+            told = f" {visible(self._path)}: nothing is known of it by now"
+            self.query_one("#who", Static).update(Content(told))
             return
         facts = record.base
         lines = [
