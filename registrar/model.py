@@ -363,6 +363,11 @@ class Record:
         withdrawn = self.kind is Kind.WITHDRAWN and facts.state is not State.RETIRED
         return withdrawn and described is not None and not self.deleted(described.number)
 
+    @property
+    def late_fence(self) -> bool:
+        """Withdrawn, and the facts say empty of an older version: those of a fence came late, over a newer one's."""
+        return self.kind is Kind.WITHDRAWN and self.base.state is State.EMPTY
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:

@@ -249,7 +249,7 @@ def standing(case: Case) -> Step | None:
 
 def _declared(case: Case, application: Application) -> Step:
     """The first row of the table that fits a declared path."""
-    return not_ours(case) or interrupted(case, application) or _remaining(case, application)
+    return not_ours(case) or interrupted(case, application) or _late_fence(case) or _remaining(case, application)
 
 
 def not_ours(case: Case) -> Step | None:
@@ -306,6 +306,13 @@ def unfinished(case: Case) -> Recover | None:
     marks = case.world.marked.get(case.path, ())
     left = tuple(one for one in marks if one.client_id in named and not one.archived)
     return case.step(Recover, "a run stopped before finishing", marked=left) if left else None
+
+
+def _late_fence(case: Case) -> Recover | None:
+    """Whether nothing is stored, or something that was withdrawn, only the newest version itself tells."""
+    if case.record is None or not case.record.late_fence:
+        return None
+    return case.step(Recover, "the facts of a fence came late: whether its newest version is empty has to be seen")
 
 
 def _remaining(case: Case, application: Application) -> Step:
@@ -454,7 +461,7 @@ def _undeclared(case: Case) -> Step | None:
         return step
     if facts is None:
         return None
-    if step := unfinished(case):
+    if step := unfinished(case) or _late_fence(case):
         return step
     if retiring := _retiring(case, facts):
         return retiring

@@ -41,7 +41,9 @@ def preflight(todo: Plan, world: World, services: Services) -> None:
     """Raise before the first effect where a service, a permission, a record or a value would stop the run midway."""
     services.applications.check()
     paths = sorted({step.path for step in todo.pending})
-    services.records.check(paths, sorted({step.path for step in todo.pending if isinstance(step, Restore)}))
+    fences = {record.path for record in world.records if record.late_fence}
+    brought_back = {step.path for step in todo.pending if isinstance(step, Restore) or step.path in fences}
+    services.records.check(paths, sorted(brought_back))
     for path in paths:
         if record := world.by_path.get(path):
             _check_key(record, world.target.location(path))

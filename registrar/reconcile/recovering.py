@@ -46,6 +46,8 @@ def _recovered(hands: Hands, step: Recover, seen: Seen) -> Outcome:
         seen = hands.see(step.path)
     if seen.record.kind is Kind.UNSETTLED:
         return _settle_unmarked(hands, step, seen)
+    if seen.record.late_fence:
+        return _close(hands, step, seen.record)
     if seen.record.kind is Kind.SETTLED:
         for left in (marked for marked in step.marked if marked is not own and marked.client_id in _named(seen)):
             _unmark(hands, step, left, hands.world.wanted.get(step.path))
@@ -134,6 +136,27 @@ def _settle(hands: Hands, step: Recover, record: Record, client_id: str) -> None
     hands.settle(step, dataclasses.replace(facts, version=_stored_again(hands, step, record)), record)
 
 
+def _close(hands: Hands, step: Recover, record: Record) -> Outcome:
+    """Nothing was stored where the newest version is empty; it is seen by bringing it back for a moment."""
+    version = record.version(record.current)
+    blank = version is None or version.destroyed
+    if not blank:
+        hands.lease.check()
+        hands.records.undelete(step.path, record.current)
+        blank = hands.records.blank(step.path, record.current)
+        hands.lease.check()
+        hands.records.delete_version(step.path, record.current)
+    if not blank:
+        where = hands.world.target.location(step.path)
+        back = (
+            f"to have it back: unarchive it in Nexus, vault kv undelete -versions={record.current} {where}, then apply"
+        )
+        return _left(hands, step, "it is withdrawn", f"registrar restore {step.path} --rotate; {back}")
+    record = hands.records.one(step.path)
+    hands.settle(step, dataclasses.replace(record.base, version=record.current), record)
+    return Outcome(step, Status.DONE, "described an empty fence, over which older facts had come")
+
+
 def _unadopted(hands: Hands, step: Recover, record: Record) -> Outcome:
     """An adoption that stopped before its store: its facts name an application that nobody's record holds."""
     facts = dataclasses.replace(record.base, state=State.EMPTY, client_id="", version=0)
@@ -141,10 +164,10 @@ def _unadopted(hands: Hands, step: Recover, record: Record) -> Outcome:
     return Outcome(step, Status.DONE, "undid an adoption that had stored nothing: registrar adopt, again")
 
 
-def _left(hands: Hands, step: Recover, why: str) -> Outcome:
+def _left(hands: Hands, step: Recover, why: str, hint: str = "") -> Outcome:
     """What somebody stored stays as it is until a person decides."""
     reason = f"{hands.world.target.location(step.path)} holds something registrar did not store, and {why}"
-    hint = f"registrar show {step.path}"
+    hint = hint or f"registrar show {step.path}"
     blocked = Blocked(path=step.path, name=step.name, version=step.version, reason=reason, hint=hint)
     return Outcome(blocked, Status.BLOCKED, reason)
 

@@ -158,9 +158,39 @@ class TestEmpty:
     def test_over_what_is_retired(self, lab: Lab, late: Facts) -> None:
         assert lab.carry_out(RETIRE, VIEWER).exit_code == 0
         land(lab, late)
-        assert isinstance(lab.step(VIEWER), Blocked)
-        assert lab.apply(VIEWER).exit_code == 1
+        assert isinstance(lab.step(VIEWER), Recover)
+        report = lab.apply(VIEWER)
+        assert report.exit_code == 1
+        assert "undelete -versions=" in report.outcomes[0].step.hint  # type: ignore[union-attr]
+        assert lab.record().deleted(lab.record().current), "it was looked at, and is withdrawn again"
         assert lab.living() == []
+
+    def test_over_those_of_a_newer_fence(self, lab: Lab) -> None:
+        """Two runs fence an empty path, one after the other, and the facts of the first come last."""
+        first = lab.half_make()
+        assert lab.apply().exit_code == 0
+        lab.half_make()
+        assert lab.apply().exit_code == 0
+        newer = facts(lab)
+        assert (newer.state, newer.version) == (State.EMPTY, lab.record().current)
+        land(lab, dataclasses.replace(newer, version=newer.version - 1))
+        assert lab.record().late_fence
+        assert isinstance(lab.step(VIEWER), Recover)
+        assert lab.apply(VIEWER).exit_code == 0
+        assert first.client_id not in lab.living()
+        lab.assert_whole(VIEWER)
+
+    def test_while_the_older_version_was_never_closed(self, lab: Lab) -> None:
+        """As before, but the run before died between its empty version and the deletion of that."""
+        lab.half_make()
+        assert lab.apply().exit_code == 0
+        lab.half_make()
+        assert lab.apply().exit_code == 0
+        lab.version_call("undelete", 1)
+        land(lab, dataclasses.replace(facts(lab), version=1))
+        assert lab.record().overtaken
+        assert lab.apply(VIEWER).exit_code == 0
+        lab.assert_whole(VIEWER)
 
 
 class TestLeftOverMarks:
