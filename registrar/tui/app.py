@@ -5,6 +5,9 @@ Decides nothing and does no I/O: a session does, in worker threads, and what it 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
 
 _REQUESTS: Final = 2_000
 _TICK_S: Final = 1.0
+CHANGE: Final = "apply"
+"""The group of calls that change something."""
+
+LOOK: Final = "observe"
+"""The group of calls that are about what every page shows."""
+
 _TEXTUALS: Final = ("app.focus_", "screen.", "help_quit")  # what its own screens bind besides
 
 T = TypeVar("T")
@@ -42,6 +51,23 @@ class Proof:
 
     row: Proven
     at: float
+
+
+def _called(
+    call: Callable[[], T], then: Callable[[T], None], otherwise: Callable[[RegistrarError], None], group: str
+) -> Callable[[], None]:
+    """What to do about the answer of the session, or about its error."""
+    try:
+        return partial(then, call())
+    except RegistrarError as error:
+        return partial(otherwise, error)
+    except Exception as error:  # noqa: BLE001 (its text may hold anything, and an exception must not end the app)
+        place = error.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place else ""
+        told = f"a defect of registrar: {type(error).__name__}{where} ({group})"
+    return partial(otherwise, RegistrarError(told, hint="r, to look at what is there by now"))
 
 
 class RegistrarApp(App[None]):
@@ -57,6 +83,7 @@ class RegistrarApp(App[None]):
         Binding("L", "log", "Log of requests", show=False),
         Binding("D", "doctor", "Doctor", show=False),
         Binding("S", "switch", "Switch target", show=False),
+        Binding("K", "who", "Sign in anew", show=False, tooltip="Sign in to Nexus or Vault as somebody else"),
     ]
 
     def __init__(self, session: Session, *, readonly: bool = False, monochrome: bool = False) -> None:
@@ -94,7 +121,7 @@ class RegistrarApp(App[None]):
             lambda: rows.seen(session.observe()),
             partial(self._observed, session),
             partial(self._in_trouble, session),
-            group="observe",
+            group=LOOK,
         )
 
     def _observed(self, session: Session, seen: Seen) -> None:
@@ -107,7 +134,7 @@ class RegistrarApp(App[None]):
         if session is not self.session:
             return
         self.trouble, self.loading_world = error, False
-        self._tell_pages(anew=self.seen is None)
+        self._tell_pages(anew=True)
         if isinstance(error, NotSignedIn):
             self.sign_in(error)
 
@@ -128,31 +155,34 @@ class RegistrarApp(App[None]):
         *,
         group: str,
     ) -> None:
-        """Call the session in a thread of its own; then one of these, in the app, unless the page it is of has gone."""
-        askers = [of for told in (then, otherwise) if isinstance(of := getattr(told, "__self__", None), Screen)]
-        self._asked(call, partial(self._answered, askers, then), partial(self._answered, askers, otherwise), group)
+        """Call the session in a thread of its own; then one of these, in the app.
 
-    def _answered(self, askers: list[Screen[Any]], told: Callable[[Any], None], answer: object) -> None:
-        if all(page in self.screen_stack for page in askers):
-            told(answer)
+        What a page has asked is not answered once that has been left.
+        """
+        self._asked(call, then, otherwise, group, self.screen)
 
-    @work(thread=True, exit_on_error=False)
-    def _asked(
-        self, call: Callable[[], T], then: Callable[[T], None], otherwise: Callable[[RegistrarError], None], group: str
+    @work(exit_on_error=False)
+    async def _asked(
+        self,
+        call: Callable[[], T],
+        then: Callable[[T], None],
+        otherwise: Callable[[RegistrarError], None],
+        group: str,
+        asking: Screen[Any],
     ) -> None:
-        try:
-            answer = call()
-        except RegistrarError as error:
-            self.call_later(otherwise, error)
-        except Exception as error:  # noqa: BLE001 (its text may hold anything, and an exception must not end the app)
-            place = error.__traceback__
-            while place and place.tb_next:
-                place = place.tb_next
-            where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place else ""
-            told = f"a defect of registrar: {type(error).__name__}{where} ({group})"
-            self.call_later(otherwise, RegistrarError(told, hint="r, to look at what is there by now"))
-        else:
-            self.call_later(then, answer)
+        answered = asyncio.Event()
+        loop, outcome = asyncio.get_running_loop(), list[Callable[[], None]]()
+
+        def called() -> None:
+            outcome.append(_called(call, then, otherwise, group))
+            with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+                loop.call_soon_threadsafe(answered.set)
+
+        # the end of the app waits for a change alone, not for a service that does not answer
+        threading.Thread(target=called, name=group, daemon=group != CHANGE).start()
+        await answered.wait()
+        if group == LOOK or asking in self.screen_stack:
+            outcome[0]()
 
     def _listen(self) -> None:
         self.session.on_request = self._requested
@@ -169,6 +199,17 @@ class RegistrarApp(App[None]):
         if any(isinstance(screen, SignIn) for screen in self.screen_stack):
             return
         self.push_screen(SignIn(error.service, error.message), lambda done: self.look() if done else None)
+
+    def action_who(self) -> None:
+        """As after a refusal, or when a token has ended."""
+        from registrar.tui.screens.dialogs import Choose
+
+        if self._under_way is None:
+            self.push_screen(Choose("Sign in anew to", ("Nexus", "Vault"), "Nexus"), self._who)
+
+    def _who(self, service: str | None) -> None:
+        if service:
+            self.sign_in(NotSignedIn("in place of who we are by now", service=service))
 
     def switch(self, name: str) -> None:
         """Another target: everything that was observed of this one is forgotten."""
@@ -236,9 +277,12 @@ class RegistrarApp(App[None]):
             self.push_screen(kind())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        from textual.command import CommandPalette
         from textual.screen import ModalScreen
 
-        if action in ("log", "doctor", "switch", "help", "command_palette"):
+        if action == "command_palette" and any(isinstance(screen, CommandPalette) for screen in self.screen_stack):
+            return False  # a page may have come over it, by a key that was pressed before
+        if action in ("log", "doctor", "switch", "who", "help", "command_palette"):
             return not isinstance(self.screen, ModalScreen)
         return True
 

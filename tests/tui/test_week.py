@@ -78,7 +78,7 @@ def test_fix_a_uri(desk: Desk) -> None:
             await at.press("ctrl+s")
             await at.until("1 step breaks clients")
             await at.press("a")
-            assert "Type its name to go on: Digital Twin Viewer" in at.screen
+            await at.until("Type its name to go on: Digital Twin Viewer")
             await at.press("enter")
             assert at.page == "Confirm"  # nothing but the name is a yes
             await at.type("Digital Twin Viewer")

@@ -132,7 +132,11 @@ class Applications(Page):
             return "  Nothing has all of these words. esc clears the filter."
         if self.app.seen:
             return "  No applications yet. n writes the first one into a manifest."
-        return "  Nothing could be loaded. r tries again." if self.app.trouble else "  Looking at Nexus and Vault…"
+        return (
+            "  Nothing could be loaded. r tries again, n writes a new application."
+            if self.app.trouble
+            else "  Looking at Nexus and Vault…"
+        )
 
     @on(Table.Moved)
     def _describe(self) -> None:

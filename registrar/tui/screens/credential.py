@@ -32,7 +32,7 @@ REVEAL_S: Final = 20
 
 
 class Unmasked(Widget):
-    """The secret on one line, as asterisks or in the open; drawn from the Secret itself, which no string outlives."""
+    """The secret, as asterisks or in the open; drawn from the Secret itself, which no string outlives."""
 
     def __init__(self) -> None:
         super().__init__(id="unmasked")
@@ -44,6 +44,9 @@ class Unmasked(Widget):
             return Content.assemble(("client_secret  ", "dim"), MASK)
         shown = self.credential.client_secret.reveal() if self.in_the_open else MASK
         return Content.assemble(("client_secret  ", "dim"), visible(shown))
+
+    def on_unmount(self) -> None:
+        self.credential, self.in_the_open = None, False  # the page finds it no more by then
 
     def show(self, credential: Credential | None, *, in_the_open: bool) -> None:
         """This one from now on; nothing is kept of the one before."""
@@ -95,6 +98,9 @@ class CredentialPage(Page):
     def on_unmount(self) -> None:
         self.conceal()
 
+    def on_screen_suspend(self) -> None:
+        self.conceal()
+
     def told(self, *, anew: bool) -> None:
         super().told(anew=anew)
         if anew:
@@ -139,6 +145,8 @@ class CredentialPage(Page):
             self._fetch(self._reveal)
 
     def _reveal(self, credential: Credential) -> None:
+        if self.app.screen is not self:
+            return  # something has come over it since it was asked for
         self.query_one(Unmasked).show(credential, in_the_open=True)
         self._hidden_at = time.monotonic() + REVEAL_S
         if self._timer:

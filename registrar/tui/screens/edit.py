@@ -40,6 +40,8 @@ _PAUSE_S: Final = 0.15
 class Box(Checkbox):
     """A checkbox that is empty when it is off: its colour alone would not tell everybody."""
 
+    BUTTON_INNER = " "
+
     def watch_value(self) -> None:
         self.BUTTON_INNER = "X" if self.value else " "
         super().watch_value()

@@ -45,6 +45,7 @@ class Page(Screen[None]):
     def on_mount(self) -> None:
         # Textual calls this after the on_mount of each page
         self.told(anew=True)
+        self.refresh_bindings()
 
     def told(self, *, anew: bool) -> None:  # noqa: ARG002 (for the pages that show what was observed)
         """The clock has ticked, or with `anew` something else was observed."""
@@ -78,6 +79,8 @@ class Page(Screen[None]):
         self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        if not self.is_mounted:
+            return False  # for a key that was faster than the page
         return not (self.app.readonly and action in self.ACTS)
 
 
@@ -89,8 +92,12 @@ class Pane(VerticalScroll, can_focus=True):
         Binding("k", "scroll_up", "Up", show=False),
     ]
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._said = Static(markup=False)
+
     def compose(self) -> ComposeResult:
-        yield Static(markup=False)
+        yield self._said
 
     @property
     def width(self) -> int:
@@ -99,7 +106,7 @@ class Pane(VerticalScroll, can_focus=True):
 
     def say(self, text: Content | str, *, top: bool = True) -> None:
         """Show this instead."""
-        self.query_one(Static).update(text)
+        self._said.update(text)
         if top:
             self.scroll_home(animate=False, immediate=True)
 

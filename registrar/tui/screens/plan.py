@@ -22,6 +22,7 @@ from registrar.render import ended, loud, summary, visible, way_on
 from registrar.report import Event, Outcome, Report, Status, Stop
 from registrar.steps import Blocked, Keep, Step
 from registrar.tui import words
+from registrar.tui.app import CHANGE
 from registrar.tui.intents import Intent
 from registrar.tui.screens.dialogs import Confirm
 from registrar.tui.screens.page import READ_ONLY, Page, Pane, told_error
@@ -130,8 +131,7 @@ class PlanPage(Page):
             self.query_one("#detail", Pane).say("")
 
     def _failed(self, error: RegistrarError) -> None:
-        self._busy, self._stop = "", None
-        self.query_one("#progress").display = False
+        self._over()
         self._tell()
         self.query_one("#detail", Pane).say(told_error(error, "r plans anew"))
         if isinstance(error, NotSignedIn):
@@ -208,7 +208,7 @@ class PlanPage(Page):
         bar.update(total=len(plan.pending), progress=0)
         self._begin("Applying: esc or ctrl+c starts no new step and finishes what has begun")
         session, intent = self.app.session, self.intent
-        self.app.ask(lambda: session.carry_out(intent, ask), self._done, self._failed, group="apply")
+        self.app.ask(lambda: session.carry_out(intent, ask), self._done, self._failed, group=CHANGE)
 
     def _hear(self, event: Event) -> None:
         """From a thread of the run."""
@@ -238,8 +238,7 @@ class PlanPage(Page):
 
     def _done(self, answer: tuple[Report, Plan]) -> None:
         self.report, self.plan = answer
-        self._busy, self._stop, self._said = "", None, ""
-        self.query_one("#progress").display = False
+        self._over()
         outcomes = [one for one in self.report.outcomes if one.status is not Status.KEPT]
         outcomes.sort(key=lambda one: (one.status is Status.DONE, one.step.path))
         self._list([Progress(one.step, outcome=one) for one in outcomes])
@@ -248,6 +247,13 @@ class PlanPage(Page):
         after = f"Next: {hints[0]}" if hints else "Next: esc, and v proves the credentials"
         self.notify(f"{_totals(self.report).plain.strip()}\n{after}", severity="warning" if hints else "information")
         self.app.look()
+
+    def _over(self) -> None:
+        """Nothing is under way any more, so that there is nothing to stop."""
+        if self._stop and isinstance(self.app.screen, Confirm):
+            self.app.screen.dismiss(None)
+        self._busy, self._stop, self._said = "", None, ""
+        self.query_one("#progress").display = False
 
     # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
