@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
@@ -30,6 +31,9 @@ from registrar.tui.session import Request, Session
 from registrar.verify import Row as Proven
 
 if TYPE_CHECKING:
+    from textual.actions import ActionParseResult
+    from textual.dom import DOMNode
+
     from registrar.tui.screens.page import Page
 
 _REQUESTS: Final = 2_000
@@ -53,6 +57,12 @@ class Proof:
     at: float
 
 
+def _raised_in(error: Exception) -> tuple[str, int]:
+    """The function and the line that an exception comes from."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_name, line
+
+
 def _called(
     call: Callable[[], T], then: Callable[[T], None], otherwise: Callable[[RegistrarError], None], group: str
 ) -> Callable[[], None]:
@@ -62,11 +72,8 @@ def _called(
     except RegistrarError as error:
         return partial(otherwise, error)
     except Exception as error:  # noqa: BLE001 (its text may hold anything, and an exception must not end the app)
-        place = error.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place else ""
-        told = f"a defect of registrar: {type(error).__name__}{where} ({group})"
+        where, line = _raised_in(error)
+        told = f"a defect of registrar: {type(error).__name__} in {where}, line {line} ({group})"
     return partial(otherwise, RegistrarError(told, hint="r, to look at what is there by now"))
 
 
@@ -238,6 +245,20 @@ class RegistrarApp(App[None]):
 
     async def action_quit(self) -> None:
         self.action_interrupt()
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """As Textual does, whose lists of choices fail on a page key that comes before they are first drawn."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except KeyError as error:
+            if _raised_in(error)[0] != "_move_page":
+                raise
+            return True
 
     def action_help(self) -> None:
         from registrar.tui.screens.dialogs import Help

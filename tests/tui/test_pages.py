@@ -13,7 +13,7 @@ from unittest import mock
 import click
 import pytest
 from textual import events
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 import registrar.nexus.wire
 import registrar.vault.wire
@@ -648,3 +648,17 @@ def test_ten_thousand(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
             assert "App 7777" in at.screen
 
     run(look())
+
+
+def test_a_page_key_before_a_list_of_choices_is_drawn(desk: Desk) -> None:
+    """Textual's list looks up where its choices are drawn, which it does not know yet."""
+
+    async def early() -> None:
+        async with sitting(desk.app()) as at:
+            undrawn = OptionList("dev", "test")
+            undrawn.highlighted = 0
+            with pytest.raises(KeyError):
+                undrawn._move_page(1)
+            assert await at.app.run_action("page_down", undrawn)
+
+    run(early())
