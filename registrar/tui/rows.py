@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -204,9 +204,6 @@ def _remedy(line: Line) -> Remedy | None:
         key, told = _KEYS[found[1]]
         return Remedy(key, told, f"{found[1]}{found[2]}".strip())
     return None
-
-
-Cell = Callable[[Line], str]
 
 
 def selected(lines: Iterable[Line], keys: frozenset[str]) -> Iterator[Line]:

@@ -6,6 +6,7 @@ The only screen that opens a Secret, and only inside the line that draws it or t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import ClassVar, Final
 
@@ -184,7 +185,7 @@ class CredentialPage(Page):
             block = f"NEXUS_CLIENT_ID={client_id}\nNEXUS_CLIENT_SECRET={secret.reveal()}\n"
             self.app.send_to_clipboard(block, what)
 
-    def _fetch(self, then: object) -> None:
+    def _fetch(self, then: Callable[[Credential], None]) -> None:
         """Read the version under the cursor from Vault, each time anew: nothing of it is kept."""
         session, path = self.app.session, self._path
         chosen = self.query_one(Table).current
@@ -193,7 +194,7 @@ class CredentialPage(Page):
         def got(credential: Credential | None) -> None:
             if credential is None:
                 self.notify(f"v{version} has no credential that can be read.", severity="warning")
-            elif callable(then):
+            else:
                 then(credential)
 
         self.app.ask(lambda: session.credential(path, version), got, self._failed, group="credential")

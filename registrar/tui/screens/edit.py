@@ -52,7 +52,6 @@ class Edit(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save and plan", priority=True),
-        Binding("ctrl+d", "show_diff", "Next pane", show=False),
         Binding("escape", "leave", "Back", show=True),
     ]
 
@@ -85,7 +84,6 @@ class Edit(Page):
             yield Pane(id="preview")
 
     def on_mount(self) -> None:
-        self.query_one("#form").border_title = "entry"
         self.query_one("#preview").border_title = "the file, as it would change"
         self.query_one("#path", Input).disabled = bool(self._path)
         session, path = self.app.session, self._path
