@@ -1,0 +1,10 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """An answer is called by its first line: what collects on another second, in another process, has another Date."""
+    if isinstance(val, bytes):
+        val = val.decode(errors="replace")
+    return val.partition("\r\n")[0] if isinstance(val, str) and val.startswith("HTTP/1.") else None
