@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import io
 import json
 import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -159,8 +159,12 @@ def typed(program: Program, keys: bytes, *words: str) -> Result:
     """On a terminal, where somebody types this as soon as there is a colon at the end of the screen."""
     ours, theirs = pty.openpty()
     try:
-        # getpass asks the terminal that the process belongs to, and Ctrl-C there is a signal
-        own = functools.partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0)
+
+        def own() -> None:
+            """Getpass asks the terminal that the process belongs to, and Ctrl-C there is a signal."""
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored, where the tests themselves run in the background
+
         process = program.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own)
         os.close(theirs)
         shown, again, ends = b"", b"", time.monotonic() + _TIMEOUT_S
