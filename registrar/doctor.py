@@ -218,3 +218,12 @@ def length(text: str) -> timedelta | None:
     """A length of time as people write it, `24h` or `90d`, 0 for none; None for any other text."""
     found = re.fullmatch(r"(\d{1,5})([smhdw])", "0s" if text == "0" else text)
     return timedelta(**{_LENGTHS[found[2]]: int(found[1])}) if found else None
+
+
+def spelt(time: timedelta) -> str:
+    """That length as `length` reads it, in the largest unit that needs no fraction; 0 for none."""
+    for unit in ("w", "d", "h", "m"):
+        count, rest = divmod(time, timedelta(**{_LENGTHS[unit]: 1}))
+        if count and not rest:
+            return f"{count}{unit}"
+    return f"{int(time.total_seconds())}s" if time else "0"

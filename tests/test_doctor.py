@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from registrar.doctor import COMMANDS, NEXUS, VAULT, Again, Check, State, commands, counted, life
+from registrar.doctor import COMMANDS, NEXUS, VAULT, Again, Check, State, commands, counted, length, life, spelt
 from registrar.errors import AccessDenied, RegistrarError, Unreachable, Unsuitable
 from registrar.model import Target
 from registrar.policy import Role
@@ -210,3 +210,16 @@ def test_lengths_and_numbers() -> None:
         "2 days",
     ]
     assert [counted(n, "record") for n in (0, 1, 2)] == ["0 records", "1 record", "2 records"]
+
+
+@pytest.mark.parametrize("text", ["0", "90s", "30m", "24h", "7d", "2w", "1441m", "99999s"])
+def test_a_length_is_spelt_as_it_is_read(text: str) -> None:
+    found = length(text)
+    assert found is not None
+    assert length(spelt(found)) == found
+    assert spelt(found) == {"24h": "1d", "7d": "1w"}.get(text, text)
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "1.5h", "-1h", "24 h", "1y", "100000s"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    assert length(text) is None

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from registrar import acts
 from registrar import plan as planning
+from registrar.doctor import spelt
 from registrar.model import Credential
 from registrar.plan import Plan
 from registrar.world import World
@@ -56,7 +57,7 @@ def recover() -> Intent:
 
 def rotate(names: tuple[str, ...], grace: timedelta = GRACE) -> Intent:
     """A new registration beside the old one of each."""
-    words = ("rotate", *names, *(() if grace == GRACE else ("--grace", f"{int(grace.total_seconds())}s")))
+    words = ("rotate", *names, *(() if grace == GRACE else ("--grace", spelt(grace))))
     return Intent(f"Rotate {_of(names)}", words, lambda world: acts.rotate(world, names, grace=grace))
 
 
