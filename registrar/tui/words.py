@@ -142,24 +142,23 @@ def _ago(moment: datetime, now: datetime) -> str:
 # ── plans and reports ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def step(one: Step) -> Content:
+def step(one: Step, *, width: int = 80) -> Content:
     """One step: why, which fields before and after, and what it means for clients in words."""
-    return Content("\n").join(_step(one))
+    return Content("\n").join(_step(one, width))
 
 
-def _step(one: Step) -> Iterator[Content]:
+def _step(one: Step, width: int) -> Iterator[Content]:
     yield Content.assemble((visible(one.name), "bold"), f"  {visible(one.path)}  ", (one.operation, "dim"))
     yield _told(visible(one.reason))
     if breaks := broken(one):
         yield Content.styled(f"breaks clients: {breaks}", "$text-error")
+    if isinstance(one, Create):
+        for name, value in one.application.declared().items():
+            yield from _labelled(f"  {name}", visible(value) or "(empty)", width)
     yield from (Content(f"  {text}") for text in _details(one))
 
 
 def _details(one: Step) -> Iterable[str]:
-    if isinstance(one, Create):
-        return [
-            f"{name.ljust(_WIDTH)} {visible(value) or '(empty)'}" for name, value in one.application.declared().items()
-        ]
     if isinstance(one, Update):
         return _changes(one)
     if isinstance(one, Recover):
@@ -171,7 +170,7 @@ def _details(one: Step) -> Iterable[str]:
         return [visible(one.note)] if one.note else []
     if isinstance(one, Expire):
         return [f"client id {visible(one.former.client_id)}, v{one.former.version}"]
-    return [f"client id {visible(one.client_id)}"] if one.client_id else []
+    return [] if isinstance(one, Create) else [f"client id {visible(one.client_id)}"]
 
 
 def _changes(one: Update) -> Iterator[str]:
@@ -202,13 +201,13 @@ def broken(one: Step) -> str:
     return "each needs the new credential"
 
 
-def outcome(one: Outcome, target: Target) -> Content:
+def outcome(one: Outcome, target: Target, *, width: int = 80) -> Content:
     """What became of a step, and what to type next."""
     lines = [Content.assemble((visible(one.step.name), "bold"), "  ", (str(one.status), _ending(one.status)))]
     lines.append(Content(told(one, target)))
     if hint := way_on(one):
         lines.append(Content.assemble(("→ ", "$text-accent"), visible(hint)))
-    return Content("\n").join([*lines, Content(""), *_step(one.step)])
+    return Content("\n").join([*lines, Content(""), *_step(one.step, width)])
 
 
 def _ending(status: Status) -> str:

@@ -152,12 +152,18 @@ class PlanPage(Page):
             Content("\n").join([told, Content.assemble((" $ ", "dim"), (visible(command), "$text-accent"))])
         )
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._describe)
+
     @on(Table.Moved)
     def _describe(self) -> None:
         one = self.query_one(Table).current
         if isinstance(one, Progress):
-            said = words.outcome(one.outcome, self.app.session.target) if one.outcome else words.step(one.step)
-            self.query_one("#detail", Pane).say(said)
+            pane, target = self.query_one("#detail", Pane), self.app.session.target
+            width = pane.width
+            pane.say(
+                words.outcome(one.outcome, target, width=width) if one.outcome else words.step(one.step, width=width)
+            )
 
     # ── applying it ───────────────────────────────────────────────────────────────────────────────────────────────────
 
