@@ -252,7 +252,12 @@ class RegistrarApp(App[None]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """As Textual does, whose lists of choices fail on a page key that comes before they are first drawn."""
+        """As Textual does, but for what comes too late or too early.
+
+        An app that is ending has no pages to act on, and a list of choices that was never drawn knows no pages.
+        """
+        if self._exit or not self.is_running:
+            return False
         try:
             return await super().run_action(action, default_namespace, namespaces)
         except KeyError as error:

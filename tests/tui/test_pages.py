@@ -662,3 +662,17 @@ def test_a_page_key_before_a_list_of_choices_is_drawn(desk: Desk) -> None:
             assert await at.app.run_action("page_down", undrawn)
 
     run(early())
+
+
+def test_an_action_that_comes_when_the_app_is_ending(desk: Desk) -> None:
+    """As from the palette, which closes itself before it carries out what was chosen."""
+
+    async def late() -> None:
+        async with sitting(desk.app()) as at:
+            page = at.app.screen
+            at.app.exit()
+            assert not await at.app.run_action("restore", page)
+        assert not page.check_action("restore", ())
+        assert at.app.crash is None
+
+    run(late())

@@ -79,8 +79,8 @@ class Page(Screen[None]):
         self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
-        if not self.is_mounted:
-            return False  # for a key that was faster than the page
+        if not self.is_mounted or not self.query("#title"):
+            return False  # for a key that was faster than the page, or came when it had gone
         return not (self.app.readonly and action in self.ACTS)
 
 
