@@ -138,3 +138,11 @@ class Interrupted(RegistrarError):
     """A person or the system asked the run to stop."""
 
     exit_code = 130
+
+
+def origin(error: BaseException) -> str:
+    """The function and the line that an exception comes from; its text may hold anything, so only this is told."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_name}, line {frame.tb_lineno}" if frame else "an unknown place"

@@ -115,7 +115,7 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
     shown = [step for step in plan.steps if not isinstance(step, Keep) or step.note]
     width = max((len(visible(step.name)) for step in shown), default=0)
     for step in shown:
-        lines += step_lines(step, width, colour)
+        lines += _step_lines(step, width, colour)
     if shown:
         lines.append("")
     lines.append(summary(plan))
@@ -130,8 +130,7 @@ def _heading(target: Target, with_nexus: bool) -> str:
     return f"Target {target.name}{' (production)' if target.production else ''}\n  Nexus {nexus}\n  Vault {where}"
 
 
-def step_lines(step: Step, width: int, colour: bool) -> list[str]:
-    """One step: what it does, and below it why, with which values, and the way out of what is blocked."""
+def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
     glyph, code = GLYPHS[step.operation]
     operation = _paint(f"{glyph} {step.operation:8}", code, colour)
     breaks = _paint("  breaks clients", "31", colour) if step.breaks_clients else ""
@@ -144,7 +143,7 @@ def step_lines(step: Step, width: int, colour: bool) -> list[str]:
             [(name, visible(value)) for name, value in step.application.declared().items() if name != "name"]
         )
     elif isinstance(step, Update):
-        details += change_lines(step)
+        details += _change_lines(step)
     elif isinstance(step, Recover):
         details += [f"half-made: id {m.id}, client id {visible(m.client_id)}" for m in step.marked]
         details += [f"then {step.then}"] if step.then else []
@@ -153,8 +152,7 @@ def step_lines(step: Step, width: int, colour: bool) -> list[str]:
     return lines + ["           " + detail for detail in details if detail]
 
 
-def change_lines(step: Update) -> list[str]:
-    """The fields before and after."""
+def _change_lines(step: Update) -> list[str]:
     rows = [
         (change.field, f"{_quoted(change.before)} → {_quoted(change.after)}")
         for edit in step.edits[:1]
@@ -370,7 +368,7 @@ def show_text(world: World, row: Row, steps: Iterable[Step]) -> str:
     lines += ["", *_history(record, registered)]
     for step in steps:
         if not isinstance(step, Keep) or step.note:
-            lines += ["", *step_lines(step, len(step.name), colour=False)]
+            lines += ["", *_step_lines(step, len(step.name), colour=False)]
     archived = sum(
         1
         for r in world.registered or ()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from registrar.errors import RegistrarError
+from registrar.errors import RegistrarError, origin
 
 Command = TypeVar("Command", bound=click.Command)
 
@@ -77,7 +77,7 @@ def defect(error: Exception) -> RegistrarError:
 
     frames = traceback.extract_tb(error.__traceback__)
     say("".join(traceback.format_list(frames)).rstrip())
-    told = f"a defect of registrar stopped it: {type(error).__name__} in {frames[-1].name}, line {frames[-1].lineno}"
+    told = f"a defect of registrar stopped it: {type(error).__name__} in {origin(error)}"
     return RegistrarError(told, hint="report it with the lines above; registrar status shows what is there by now")
 
 

@@ -151,7 +151,8 @@ def _close(hands: Hands, step: Recover, record: Record) -> Outcome:
         back = (
             f"to have it back: unarchive it in Nexus, vault kv undelete -versions={record.current} {where}, then apply"
         )
-        return _left(hands, step, "it is withdrawn", f"registrar restore {step.path} --rotate; {back}")
+        reason = "the facts of a fence came late over a credential that was withdrawn"
+        return _blocked(step, reason, f"registrar restore {step.path} --rotate; {back}")
     record = hands.records.one(step.path)
     hands.settle(step, dataclasses.replace(record.base, version=record.current), record)
     return Outcome(step, Status.DONE, "described an empty fence, over which older facts had come")
@@ -164,10 +165,13 @@ def _unadopted(hands: Hands, step: Recover, record: Record) -> Outcome:
     return Outcome(step, Status.DONE, "undid an adoption that had stored nothing: registrar adopt, again")
 
 
-def _left(hands: Hands, step: Recover, why: str, hint: str = "") -> Outcome:
+def _left(hands: Hands, step: Recover, why: str) -> Outcome:
     """What somebody stored stays as it is until a person decides."""
     reason = f"{hands.world.target.location(step.path)} holds something registrar did not store, and {why}"
-    hint = hint or f"registrar show {step.path}"
+    return _blocked(step, reason, f"registrar show {step.path}")
+
+
+def _blocked(step: Recover, reason: str, hint: str) -> Outcome:
     blocked = Blocked(path=step.path, name=step.name, version=step.version, reason=reason, hint=hint)
     return Outcome(blocked, Status.BLOCKED, reason)
 

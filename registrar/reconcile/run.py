@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import assert_never
 
-from registrar.errors import CustodyError, RegistrarError, ServiceError, StepFailed
+from registrar.errors import CustodyError, RegistrarError, ServiceError, StepFailed, origin
 from registrar.lock import Lease
 from registrar.model import Credential
 from registrar.plan import Plan
@@ -179,11 +179,7 @@ def _path(step: Step) -> str:
 
 
 def _defect(step: Step, error: Exception) -> RegistrarError:
-    """What to say of an exception that is none of ours: its text may hold anything, so only its kind and place."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_name}, line {frame.tb_lineno}" if frame else "an unknown place"
-    told = f"{step.name}: a defect of registrar stopped it: {type(error).__name__} in {place}"
+    """What to say of an exception that is none of ours."""
+    told = f"{step.name}: a defect of registrar stopped it: {type(error).__name__} in {origin(error)}"
     kind = CustodyError if isinstance(step, Create | Rotate | Recover) else StepFailed
     return kind(told, hint=RECOVER, application=step.path)

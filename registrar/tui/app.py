@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,12 +22,13 @@ from textual.content import Content
 from textual.filter import Monochrome
 from textual.screen import Screen
 
-from registrar.errors import NotSignedIn, RegistrarError
+from registrar.errors import NotSignedIn, RegistrarError, origin
 from registrar.render import visible
 from registrar.tui import rows
 from registrar.tui.rows import Seen
 from registrar.tui.session import Request, Session
 from registrar.verify import Row as Proven
+from registrar.verify import Verification
 
 if TYPE_CHECKING:
     from textual.actions import ActionParseResult
@@ -57,12 +57,6 @@ class Proof:
     at: float
 
 
-def _raised_in(error: Exception) -> tuple[str, int]:
-    """The function and the line that an exception comes from."""
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    return frame.f_code.co_name, line
-
-
 def _called(
     call: Callable[[], T], then: Callable[[T], None], otherwise: Callable[[RegistrarError], None], group: str
 ) -> Callable[[], None]:
@@ -72,8 +66,7 @@ def _called(
     except RegistrarError as error:
         return partial(otherwise, error)
     except Exception as error:  # noqa: BLE001 (its text may hold anything, and an exception must not end the app)
-        where, line = _raised_in(error)
-        told = f"a defect of registrar: {type(error).__name__} in {where}, line {line} ({group})"
+        told = f"a defect of registrar: {type(error).__name__} in {origin(error)} ({group})"
     return partial(otherwise, RegistrarError(told, hint="r, to look at what is there by now"))
 
 
@@ -144,6 +137,11 @@ class RegistrarApp(App[None]):
         self._tell_pages(anew=True)
         if isinstance(error, NotSignedIn):
             self.sign_in(error)
+
+    def remember(self, found: Verification) -> None:
+        """What was proven of current credentials, until the target is left."""
+        now = time.monotonic()
+        self.proofs |= {row.path: Proof(row, now) for row in found.rows if row.until is None}
 
     def _tell_pages(self, *, anew: bool = False) -> None:
         from registrar.tui.screens.page import Page
@@ -261,7 +259,7 @@ class RegistrarApp(App[None]):
         try:
             return await super().run_action(action, default_namespace, namespaces)
         except KeyError as error:
-            if _raised_in(error)[0] != "_move_page":
+            if not origin(error).startswith("_move_page,"):
                 raise
             return True
 

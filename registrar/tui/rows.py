@@ -63,6 +63,11 @@ class Line:
         return f"{'M' if declared else '·'}{'N' if nexus else '·'}{'V' if vault else '·'}"
 
     @property
+    def anew(self) -> bool:
+        """Whether the way to bring it back is a new registration."""
+        return self.remedy is not None and self.remedy.command == f"restore {self.row.path} --rotate"
+
+    @property
     def remedy(self) -> Remedy | None:
         """The one thing to do about it, where there is anything to do."""
         return _remedy(self)
@@ -182,14 +187,12 @@ def _haystack(texts: Iterable[str]) -> str:
     return "\n".join(texts).casefold()
 
 
-_VERB: Final = re.compile(r"registrar (adopt|restore|retire|rotate|recover|apply)\b([^;,]*)")
+_VERB: Final = re.compile(r"registrar (?P<verb>adopt|restore|retire|rotate) (?P<path>[^\s,]+)(?P<flags>( --[^,]+)?)")
 _KEYS: Final = {
     "adopt": ("o", "adopt it"),
     "restore": ("u", "restore it"),
     "retire": ("x", "retire it"),
     "rotate": ("t", "rotate it"),
-    "recover": ("i", "recover"),
-    "apply": ("p", "plan and apply"),
 }
 _PLANNED: Final = frozenset({"new", "drift", "interrupted", "withdrawn", "old one due"})
 
@@ -200,10 +203,11 @@ def _remedy(line: Line) -> Remedy | None:
         return Remedy("n", "declare it in a manifest, then adopt it", "")
     if row.state in _PLANNED:
         return Remedy("p", "plan and apply", f"apply --only {row.path}")
-    if found := _VERB.search(row.hint):
-        key, told = _KEYS[found[1]]
-        return Remedy(key, told, f"{found[1]}{found[2]}".strip())
-    return None
+    found = _VERB.match(row.hint)
+    if found is None or found["path"] != row.path:
+        return None  # the hint is in words, or about another application: no key does that
+    key, told = _KEYS[found["verb"]]
+    return Remedy(key, told, f"{found['verb']} {row.path}{found['flags']}")
 
 
 def selected(lines: Iterable[Line], keys: frozenset[str]) -> Iterator[Line]:

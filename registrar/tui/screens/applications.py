@@ -265,7 +265,7 @@ class Applications(Page):
         self._of_paths(intents.retire)
 
     def action_restore(self) -> None:
-        anew = any("--rotate" in line.row.hint and "(--rotate" not in line.row.hint for line in self.chosen)
+        anew = bool(self.chosen) and all(line.anew for line in self.chosen)
         self._of_paths(lambda paths: intents.restore(paths, anew=anew))
 
     def action_rotate(self) -> None:
@@ -343,10 +343,7 @@ class Applications(Page):
         )
 
     def _verified(self, found: Verification) -> None:
-        from registrar.tui.app import Proof
-
-        now = time.monotonic()
-        self.app.proofs |= {row.path: Proof(row, now) for row in found.rows if row.until is None}
+        self.app.remember(found)
         wrong = sum(row.state in (Proven.WRONG, Proven.MISSING) for row in found.rows)
         untold = sum(row.state in (Proven.UNTOLD, Proven.UNPROVEN) for row in found.rows)
         right = len(found.rows) - wrong - untold

@@ -216,15 +216,12 @@ class CredentialPage(Page):
         self.app.ask(lambda: session.verify((path,)), self._verified, self._failed, group="verify")
 
     def _verified(self, found: Verification) -> None:
-        from registrar.tui.app import Proof
-
+        self.app.remember(found)
         lines = []
         for row in found.rows:
             style = {Proven.RIGHT: "$text-success", Proven.WRONG: "$text-error"}.get(row.state, "$text-warning")
             which = f"v{row.version}" + (", retiring" if row.until else "")
             lines.append(Content.assemble(f"{which}: ", (str(row.state), style), f"  {visible(row.reason)}"))
-            if row.until is None:
-                self.app.proofs[row.path] = Proof(row, time.monotonic())
         self.query_one("#detail", Pane).say(Content("\n").join(lines))
 
     def action_rotate(self) -> None:

@@ -186,8 +186,11 @@ class PlanPage(Page):
         text = f"{summary(plan)}\nTarget {where}, {target.nexus_url}"
         breaking = [step for step in plan.pending if step.breaks_clients]
         if plan.replacing or (self.intent.braked and plan.breaks_many):
-            number = plan.replacing or plan.breaking
-            return f"{text}\n{number} of these steps break clients, more than usual.", str(number), "that number"
+            brakes = [(plan.replacing, "of what was deleted behind us, to be registered anew")]
+            brakes += [(plan.breaking, "more than usual")] if self.intent.braked and plan.breaks_many else []
+            braked = [f"{number} of these steps break clients, {why}." for number, why in brakes if number]
+            numbers = " ".join(str(number) for number, _ in brakes if number)
+            return "\n".join([text, *braked]), numbers, "that number" if len(braked) == 1 else "both numbers"
         if breaking or (target.production and any(step.operation == "expire" for step in plan.pending)):
             names = list(dict.fromkeys(step.name for step in breaking or plan.pending))
             told = "\n".join(f"{step.name}: {words.broken(step)}" for step in breaking[:3])
