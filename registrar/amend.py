@@ -1,44 +1,31 @@
 """Amend: one application's entry of a manifest written in place, and every other character kept as it is.
 
-Owns where in a text an entry, a key and a value stand, and how a value is quoted. Pure: text in, text out. Must never
-return a text that means anything else than was asked: each is read back by the reader of manifests and compared, and
-where that is in doubt it refuses and names the line to edit by hand.
+Owns what a manifest shall say; `spelling` writes it. Pure: text in, text out. Must never return a text that means
+anything else than was asked: each is read back by the reader of manifests and compared, and where that is in doubt it
+refuses and names the line to edit by hand.
 """
 
 from __future__ import annotations
 
-import enum
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple
 
-import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-)
-
-from registrar import document, export
+from registrar import document, spelling
 from registrar.document import Node, Reader, Scalar
 from registrar.errors import UsageError
 from registrar.lint import quoted
-from registrar.model import FIELDS
-
-KEYS: Final = (*FIELDS, "path", "protected")
-"""The keys that can be written, in the order in which a new one is put among them."""
-
-Value: TypeAlias = str | bool
+from registrar.spelling import KEYS, Value, refusal
 
 
-class Where(enum.StrEnum):
-    """Where the value stands that holds for a target."""
+class Written(NamedTuple):
+    """What an entry says for every target, and what each has of its own; None where the application is not there."""
 
-    ENTRY = "entry"
-    TARGET = "target"
+    base: Mapping[str, Value]
+    targets: Mapping[str, Mapping[str, Value] | None]
+
+    def own(self, target: str) -> Mapping[str, Value]:
+        """What this target has of its own."""
+        return self.targets.get(target) or {}
 
 
 def create(text: str, values: Mapping[str, Value]) -> str:
@@ -49,7 +36,7 @@ def create(text: str, values: Mapping[str, Value]) -> str:
     new = {key: values[key] for key in KEYS if key in values}
     wanted = _read(text)
     if wanted is None or wanted[2:] == ("", _NULL):
-        after = _first(text, new)
+        after = spelling.first(text, new)
         wanted = document.Mapping(1, 1, [(Scalar(1, 1, "apps", _STRING), document.Sequence(1, 1, []))])
     else:
         root = _fields(wanted, "a manifest")
@@ -58,8 +45,8 @@ def create(text: str, values: Mapping[str, Value]) -> str:
             apps = document.Sequence(apps.line, apps.column, [])
             _put(wanted, "apps", apps)
         if not isinstance(apps, document.Sequence):
-            raise _refusal("a manifest has a list `apps`, and here is none", (apps or wanted).line)
-        after = _appended(text, new, (apps if apps.items else wanted).line)
+            raise refusal("a manifest has a list `apps`, and here is none", (apps or wanted).line)
+        after = spelling.appended(text, new, (apps if apps.items else wanted).line)
     entry = document.Mapping(1, 1, [])
     for key, value in new.items():
         _put(entry, key, _node(value))
@@ -68,36 +55,65 @@ def create(text: str, values: Mapping[str, Value]) -> str:
     return bom + after
 
 
-def change(text: str, line: int, target: str, values: Mapping[str, Value | None]) -> str:
-    """The manifest with these values of the entry that begins at this line changed for this target; None removes."""
+def change(
+    text: str,
+    line: int,
+    target: str,
+    values: Mapping[str, Value | None],
+    *,
+    own: Collection[str] | None = None,
+) -> str:
+    """The manifest with these values of the entry that begins at this line changed for this target; None removes.
+
+    `own` are the keys whose values shall be this target's alone; without it each value stays where it stands.
+    """
     bom, text = _unmarked(text)
     wanted = _read(text)
     index, entry = _entry(wanted, line)
     for key in KEYS:
         if key not in values:
             continue
-        value = values[key]
-        own = _own(entry, target)
-        before = {**_fields(entry, "the application"), **own}.get(key)
-        if (before is None and value is None) or (isinstance(before, Scalar) and _says(before, value)):
-            continue
-        if value is None and key in _REQUIRED and key not in own:
-            raise UsageError(f"an application needs its {key}", hint=f"change the {key}, or remove the entry")
-        way, last = (["targets", target] if key in own else []), key
-        while way and value is None and len(_fields(_at(entry, way), last)) == 1:
-            last = way.pop()  # what would be left empty goes with its last key
-        text = _written(text, index, way, last, value, line)
-        _put(_at(entry, way), last, None if value is None else _node(value))
-        _prove(text, wanted, line)
+        there = _own(entry, target)
+        alone = key in (there if own is None else own)
+        dropped = [(target, None)] if key in there and not alone else []
+        for where, value in (*dropped, (target if alone else "", values[key])):
+            changed = _changed(text, index, entry, where, key, value)
+            if changed != text:
+                text = changed
+                _prove(text, wanted, line)
     return bom + text
 
 
-def written(text: str, line: int, target: str) -> Mapping[str, Where]:
-    """The keys that are written in the entry that begins at this line, each with where this target has its value."""
+def _changed(text: str, index: int, entry: document.Mapping, target: str, key: str, value: Value | None) -> str:
+    """The text, and `entry`, with this value of a key: this target's own, or where that is empty, everybody's."""
+    fields = _own(entry, target) if target else _fields(entry, "the application")
+    before = fields.get(key)
+    if (before is None and value is None) or (isinstance(before, Scalar) and _says(before, value)):
+        return text
+    if value is None and key in _REQUIRED and not target:
+        raise UsageError(f"an application needs its {key}", hint=f"change the {key}, or remove the entry")
+    way, last = (["targets", target] if target else []), key
+    while way and value is None and len(_fields(_at(entry, way), last)) == 1:
+        last = way.pop()  # what would be left empty goes with its last key
+    text = spelling.written(text, index, way, last, value, entry.line)
+    holder: Node = entry
+    for step in way:
+        if step not in _fields(holder, last):
+            _put(holder, step, document.Mapping(1, 1, []))
+        holder = _fields(holder, last)[step]
+    _put(holder, last, None if value is None else _node(value))
+    return text
+
+
+def written(text: str, line: int) -> Written:
+    """What the entry that begins at this line says."""
     _, entry = _entry(_read(_unmarked(text)[1]), line)
-    own = _own(entry, target)
-    fields = {**_fields(entry, "the application"), **own}
-    return {key: Where.TARGET if key in own else Where.ENTRY for key in KEYS if key in fields}
+    fields = _fields(entry, "the application")
+    targets: dict[str, Mapping[str, Value] | None] = {}
+    for name, node in _fields(fields["targets"], "`targets`").items() if "targets" in fields else ():
+        absent = isinstance(node, Scalar)
+        targets[name] = None if absent else _values(_fields(node, f"target {quoted(name)} of the application"))
+    return Written(_values(fields), targets)
 
 
 # ── what a manifest says ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,10 +122,6 @@ _REQUIRED: Final = ("name", "redirect_uri")
 _STRING: Final = "a string"  # as the reader of documents calls its kinds
 _BOOLEAN: Final = "a boolean"
 _NULL: Final = "no value"
-
-
-def _refusal(reason: str, line: int) -> UsageError:
-    return UsageError(reason, hint=f"edit it by hand: line {line}")
 
 
 def _unmarked(text: str) -> tuple[str, str]:
@@ -121,24 +133,24 @@ def _read(text: str) -> Node | None:
     """What the reader of manifests sees, or None where there is nothing but comments."""
     reader = Reader("")
     node = reader.read(text.encode(errors="surrogatepass"))
-    if node is None and any(line.lstrip(" \t")[:1] not in ("", "#") for line in _BREAK.split(text)):
+    if node is None and any(line.lstrip(" \t")[:1] not in ("", "#") for line in spelling.BREAK.split(text)):
         found = reader.findings[0]
-        raise _refusal(f"this cannot be edited safely: {found.message}", found.line)
+        raise refusal(f"this cannot be edited safely: {found.message}", found.line)
     return node
 
 
 def _fields(node: Node, what: str) -> dict[str, Node]:
     """The values of a mapping by key, where each key is a string and is there once."""
     if not isinstance(node, document.Mapping):
-        raise _refusal(f"{what} is not a mapping", node.line)
+        raise refusal(f"{what} is not a mapping", node.line)
     fields: dict[str, Node] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
-            raise _refusal(f"a key of {what} is not a string", key.line)
+            raise refusal(f"a key of {what} is not a string", key.line)
         if key.text == "<<":
-            raise _refusal("a merge key `<<` is not read here", key.line)
+            raise refusal("a merge key `<<` is not read here", key.line)
         if key.text in fields:
-            raise _refusal(f"the key {quoted(key.text)} is written twice", key.line)
+            raise refusal(f"the key {quoted(key.text)} is written twice", key.line)
         fields[key.text] = value
     return fields
 
@@ -152,12 +164,12 @@ def _entry(root: Node | None, line: int) -> tuple[int, document.Mapping]:
     """The entry that begins at this line, and its number in the list."""
     found = [(index, node) for index, node in enumerate(_apps(root)) if node.line == line]
     if not found:
-        raise _refusal("no application begins there; the file may have changed", line)
+        raise refusal("no application begins there; the file may have changed", line)
     if len(found) > 1:
-        raise _refusal("several applications begin in the same line", line)
+        raise refusal("several applications begin in the same line", line)
     index, node = found[0]
     if not isinstance(node, document.Mapping):
-        raise _refusal("the application is not a mapping", line)
+        raise refusal("the application is not a mapping", line)
     return index, node
 
 
@@ -166,8 +178,18 @@ def _own(entry: document.Mapping, target: str) -> dict[str, Node]:
     targets = _fields(entry, "the application").get("targets")
     own = _fields(targets, "`targets`").get(target) if targets else None
     if isinstance(own, Scalar) and own.kind == _BOOLEAN:
-        raise _refusal(f"the application is not there on target {quoted(target)}", own.line)
+        raise refusal(f"the application is not there on target {quoted(target)}", own.line)
     return _fields(own, f"target {quoted(target)} of the application") if own else {}
+
+
+def _values(fields: Mapping[str, Node]) -> dict[str, Value]:
+    """The keys that have a value of their kind."""
+    found: dict[str, Value] = {}
+    for key in KEYS:
+        node = fields.get(key)
+        if isinstance(node, Scalar) and node.kind in (_STRING, _BOOLEAN):
+            found[key] = node.text.lower() == "true" if node.kind == _BOOLEAN else node.text
+    return found
 
 
 def _at(node: Node, way: list[str]) -> Node:
@@ -208,284 +230,6 @@ def _prove(text: str, wanted: Node | None, line: int) -> None:
     try:
         same = _meaning(_read(text)) == _meaning(wanted)
     except UsageError as error:
-        raise _refusal(f"written, it could not be read back: {error.message}", line) from None
+        raise refusal(f"written, it could not be read back: {error.message}", line) from None
     if not same:
-        raise _refusal("this cannot be written without changing something else", line)
-
-
-# ── where it is written ───────────────────────────────────────────────────────────────────────────────────────────────
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # what ends a line, and a comment, in YAML 1.1
-_BLANKS: Final = " \t\r\n\x85\u2028\u2029"
-_HEADER: Final = re.compile("[|>][0-9+-]*")
-
-
-_COLON: Final = re.compile(r"\s*:")
-
-
-class _Part(NamedTuple):
-    """A node in the text: from where to where, and the nodes in it; those of a mapping are keys and values by turns."""
-
-    start: int
-    end: int
-    text: str
-    style: str  # of a scalar: its quote, | or >, nothing for a plain one, - for what is none
-    flow: bool
-    odd: str  # what makes it unfit to be edited
-    parts: list[_Part]
-
-    @property
-    def pairs(self) -> list[tuple[_Part, _Part]]:
-        return list(zip(self.parts[::2], self.parts[1::2], strict=True))
-
-
-def _parts(text: str) -> _Part:
-    """The root of a text that the reader has read, so that it is one document, and not deep."""
-    events = iter(yaml.parse(text, Loader=_LOADER))
-    while type(next(events)) is not DocumentStartEvent:
-        pass
-    return _part(text, next(events), events)
-
-
-def _part(text: str, event: Any, events: Iterator[Any]) -> _Part:
-    start, end = event.start_mark.index, event.end_mark.index
-    if type(event) is AliasEvent:
-        return _Part(start, end, "", "-", False, "an alias", [])
-    odd = "an anchor" if event.anchor else "a tag" if event.tag else ""
-    if type(event) is ScalarEvent:
-        return _Part(start, end, event.value, event.style or "", False, odd, [])
-    parts: list[_Part] = []
-    while type(child := next(events)) not in (MappingEndEvent, SequenceEndEvent):
-        part = _part(text, child, events)
-        # The parsers put a value that is not there before or after the blanks and comments that follow the colon.
-        if type(event) is MappingStartEvent and len(parts) % 2 and part.start == part.end:
-            colon = _COLON.match(text, parts[-1].end)
-            part = part._replace(start=colon.end(), end=colon.end()) if colon else part
-        parts.append(part)
-    return _Part(start, child.end_mark.index, "", "-", bool(event.flow_style), odd, parts)
-
-
-def _tail(text: str, part: _Part) -> int:
-    """Where a node's last line is to be found: the blank lines after a block scalar are seldom meant to be its own."""
-    if part.style == "-" and not part.flow and part.parts:
-        return _tail(text, part.parts[-1])
-    if part.style not in ("|", ">"):
-        return part.end
-    body = text[part.start : part.end]
-    if (header := _HEADER.match(body)) and "+" in header[0]:
-        return part.start + len(_chopped(body))
-    return part.start + len(body.rstrip(_BLANKS))
-
-
-def _chopped(text: str) -> str:
-    """The text without the line break that it ends with, if any."""
-    return text.removesuffix("\r\n") if text.endswith("\r\n") else text[:-1] if _BREAK.match(text[-1:]) else text
-
-
-def _line_start(text: str, at: int) -> int:
-    return max(text.rfind(character, 0, at) for character in "\r\n\x85\u2028\u2029") + 1
-
-
-def _line_end(text: str, at: int) -> int:
-    """Where the line ends, before its break."""
-    found = _BREAK.search(text, at)
-    return found.start() if found else len(text)
-
-
-def _break(text: str, at: int) -> str:
-    """What a new line here ends with: what this one does, or the first one, or as on Unix."""
-    found = _BREAK.match(text, at) or _BREAK.search(text)
-    return found[0] if found else "\n"
-
-
-def _with_lines(text: str, at: int, lines: list[str]) -> str:
-    """With these lines after the one that ends here."""
-    return text[:at] + "".join(_break(text, at) + line for line in lines) + text[at:]
-
-
-def _without_lines(text: str, start: int, end: int) -> str:
-    """Without the lines from here to there; what ended without a line break still does."""
-    if found := _BREAK.match(text, end):
-        return text[:start] + text[found.end() :]
-    return _chopped(text[:start]) + text[end:]
-
-
-# ── one key ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _names(holder: _Part, key: str, line: int) -> list[str]:
-    """The keys of a mapping that is to be edited, unless it has what makes that unsafe."""
-    if odd := next((part.odd for part in (holder, *holder.parts[::2]) if part.odd), ""):
-        raise _refusal(f"what {key} stands in has {odd}", line)
-    return [name.text for name in holder.parts[::2]]
-
-
-def _written(text: str, index: int, way: list[str], key: str, value: Value | None, line: int) -> str:
-    """With this value for the key, where this way leads to from the entry of this number."""
-    holder = _parts(text)
-    for step in ("apps", *way):
-        names = _names(holder, key, line)
-        holder = holder.parts[names.index(step) * 2 + 1]
-        if step == "apps":
-            holder = holder.parts[index]
-    names = _names(holder, key, line)
-    if key not in names:
-        return text if value is None else _inserted(text, holder, names, key, value)
-    at = names.index(key)
-    old = holder.pairs[at][1]
-    if old.odd:
-        raise _refusal(f"{key} has {old.odd}", line)
-    if value is None:
-        return (_removed_in_flow if holder.flow else _removed)(text, holder.pairs, at)
-    if old.style == "-":
-        raise _refusal(f"{key} is not a single value", line)
-    return _replaced(text, old, _scalar(value, old.style, flow=holder.flow))
-
-
-def _replaced(text: str, old: _Part, scalar: str) -> str:
-    if header := _HEADER.match(text, old.start) if old.style in ("|", ">") else None:
-        end = _line_end(text, old.start)
-        return text[: old.start] + scalar + text[header.end() : end] + text[max(end, _tail(text, old)) :]
-    gap = " " if old.start == old.end and text[old.start - 1] not in " \t" else ""
-    return text[: old.start] + gap + scalar + text[old.end :]
-
-
-def _inserted(text: str, holder: _Part, names: list[str], key: str, value: Value) -> str:
-    """After the nearest key that comes before it in the order of keys, or else as the first one."""
-    new = f"{key}: {_scalar(value, flow=holder.flow)}"
-    before = next((name for name in reversed(KEYS[: KEYS.index(key)]) if name in names), None)
-    first = holder.parts[0].start if holder.parts else holder.start + 1
-    indent = " " * (first - _line_start(text, first))
-    if before is None:
-        behind = "" if not holder.parts else ", " if holder.flow else _break(text, _line_end(text, first)) + indent
-        return text[:first] + new + behind + text[first:]
-    name, old = holder.pairs[names.index(before)]
-    if holder.flow:
-        return _after_in_flow(text, name.start, old.end, new)
-    return _with_lines(text, _line_end(text, _tail(text, old)), [indent + new])
-
-
-_FLOW_REST: Final = re.compile("([ \t]*,)?[ \t]*(?:#.*)?", re.DOTALL)
-
-
-def _after_in_flow(text: str, start: int, end: int, new: str) -> str:
-    """Put one more behind what is written from here to there: on a line of its own, if that has one to itself."""
-    begin, close = _line_start(text, start), _line_end(text, end)
-    rest = _FLOW_REST.fullmatch(text, end, close)
-    if rest is None or text[begin:start].strip(" "):
-        return f"{text[:end]}, {new}{text[end:]}"
-    comma, missing = (",", "") if rest[1] else ("", ",")
-    return text[:end] + missing + text[end:close] + _break(text, close) + text[begin:start] + new + comma + text[close:]
-
-
-def _removed(text: str, pairs: list[tuple[_Part, _Part]], at: int) -> str:
-    """Without the lines of a key; where they begin with the dash of the entry, the dash stays."""
-    start, end = pairs[at][0].start, _line_end(text, _tail(text, pairs[at][1]))
-    begin = _line_start(text, start)
-    lead = text[begin:start]
-    if not lead.strip(" ") or at + 1 == len(pairs):
-        return _without_lines(text, begin, end)
-    after = pairs[at + 1][0].start
-    if text[end:after].strip(" ") == _break(text, end):
-        return text[:start] + text[after:]
-    return text[:begin] + lead.rstrip(" ") + text[end:]
-
-
-def _removed_in_flow(text: str, pairs: list[tuple[_Part, _Part]], at: int) -> str:
-    """Without a key and a comma; what is between them is blank, or else the reading back fails."""
-    start, end = pairs[at][0].start, pairs[at][1].end
-    begin, close = _line_start(text, start), _line_end(text, end)
-    alone = not text[begin:start].strip(" ")
-    if alone and _FLOW_REST.fullmatch(text, end, close):
-        return _without_lines(text, begin, close)
-    if at + 1 < len(pairs) and (alone or at == 0):
-        gap, rest = text[end : pairs[at + 1][0].start], pairs[at + 1][0].start
-        return text if "#" in gap else text[:start] + text[rest:]
-    before = pairs[at - 1][1].end
-    # a comma may be the last in a mapping, so that a comment behind it can stay
-    return text[: start if "#" in text[before:start] else before] + text[end:]
-
-
-# ── one more entry ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _first(text: str, new: Mapping[str, Value]) -> str:
-    end = _break(text, len(text))
-    head = text if _BREAK.search(text, len(text) - 1) or not text else text + end
-    return head + end.join(["apps:", *_block(new, "  - ")]) + end
-
-
-def _appended(text: str, new: Mapping[str, Value], line: int) -> str:
-    """With one more entry in a list that is there, though perhaps empty, in the style of the last one."""
-    root = _parts(text)
-    key, apps = root.pairs[_names(root, "`apps`", line).index("apps")]
-    if apps.odd:
-        raise _refusal(f"the list `apps` has {apps.odd}", line)
-    column = key.start - _line_start(text, key.start)
-    if apps.flow and apps.parts:
-        return _after_in_flow(text, apps.parts[-1].start, apps.parts[-1].end, _flow(new))
-    if apps.flow:
-        colon = re.compile("[ \t]*:").match(text, key.end)
-        empty = not (text[key.end : apps.start].strip(" \t:") or text[apps.start + 1 : apps.end - 1].strip(_BLANKS))
-        if root.flow or not empty or not colon:
-            return text[: apps.start + 1] + _flow(new) + text[apps.start + 1 :]
-        return _appended(text[: colon.end()] + text[apps.end :], new, line)
-    if root.flow:
-        return f"{text[: apps.start]} [{_flow(new)}]{text[apps.start :]}"
-    if not apps.parts:
-        lines = _block(new, " " * (column + 2) + "- ")
-        return _with_lines(text, _past_comments(text, _line_end(text, apps.end), column), lines)
-    last = apps.parts[-1]
-    column = apps.start - _line_start(text, apps.start)
-    lead = text[_line_start(text, last.start) : last.start]
-    lines = _block(new, lead if re.fullmatch(" *- +", lead) else " " * column + "- ", flow=last.flow)
-    if len(apps.parts) > 1:
-        gap = text[_tail(text, apps.parts[-2]) : last.start]
-        lines = [""] * any(not line.strip(" \t") for line in _BREAK.split(gap)[1:-1]) + lines
-    return _with_lines(text, _past_comments(text, _line_end(text, _tail(text, last)), column), lines)
-
-
-def _past_comments(text: str, at: int, column: int) -> int:
-    """The end of the comments that follow a line and stand further in than this column, as those of an entry do."""
-    while (found := _BREAK.match(text, at)) and re.compile(f" {{{column + 1},}}#").match(text, found.end()):
-        at = _line_end(text, found.end())
-    return at
-
-
-def _block(new: Mapping[str, Value], lead: str, *, flow: bool = False) -> list[str]:
-    if flow:
-        return [lead + _flow(new)]
-    pairs = [f"{key}: {_scalar(value)}" for key, value in new.items()]
-    return [(" " * len(lead) if number else lead) + pair for number, pair in enumerate(pairs)]
-
-
-def _flow(new: Mapping[str, Value]) -> str:
-    return "{" + ", ".join(f"{key}: {_scalar(value, flow=True)}" for key, value in new.items()) + "}"
-
-
-# ── one value ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-# What YAML 1.2 takes for something else than a string, and YAML 1.1 by its text though PyYAML does not.
-_AMBIGUOUS: Final = re.compile(r"[-+.]?[0-9][0-9a-fox_.,:+-]*|\.inf|\.nan|[yn~]", re.IGNORECASE)
-
-
-def _scalar(value: Value, style: str = "", *, flow: bool = False) -> str:
-    """As YAML writes it, in the quotes that were there before if they will do."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise UsageError("half a surrogate pair is no character", hint="leave it out")
-    if style == "'" and value and value.isprintable():
-        return "'" + value.replace("'", "''") + "'"
-    return export.scalar(value) if style in ("'", '"') or not _plain(value, flow=flow) else value
-
-
-def _plain(value: str, *, flow: bool) -> bool:
-    """Whether a text without quotes is that text to every reader, and to a person."""
-    if not value.isprintable() or value != value.strip() or not (value[:1].isalnum() or value[:1] in ("/", "(")):
-        return False
-    if any(mark in f"{value} " for mark in (": ", " #", *"[]{}", *(",?:#" if flow else ""))):
-        return False
-    readings = yaml.SafeLoader.yaml_implicit_resolvers.get(value[0], ())
-    return not _AMBIGUOUS.fullmatch(value) and not any(pattern.match(value) for _, pattern in readings)
+        raise refusal("this cannot be written without changing something else", line)

@@ -14,10 +14,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from registrar import amend, document, export, manifest
-from registrar.amend import KEYS, Where
+from registrar import amend, document, export, manifest, spelling
 from registrar.errors import UsageError
 from registrar.model import Application, Target
+from registrar.spelling import KEYS
 
 A = {"name": "A", "redirect_uri": "https://a.example.org/cb"}
 
@@ -26,7 +26,7 @@ A = {"name": "A", "redirect_uri": "https://a.example.org/cb"}
 def parser(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "_LOADER", getattr(yaml, request.param))
-        patch.setattr(amend, "_LOADER", getattr(yaml, request.param))
+        patch.setattr(spelling, "_LOADER", getattr(yaml, request.param))
         yield
 
 
@@ -35,7 +35,7 @@ def change(text: str, line: int, target: str = "dev", **values: str | bool | Non
 
 
 def read(text: str) -> Any:
-    return yaml.load(text, Loader=amend._LOADER)
+    return yaml.load(text, Loader=spelling._LOADER)
 
 
 def refused(text: str, line: int, target: str = "dev", **values: str | bool | None) -> str:
@@ -299,10 +299,69 @@ def test_a_huge_value_is_refused_like_the_file_it_would_make() -> None:
 
 
 def test_where_a_value_stands_is_told() -> None:
-    entry = {"name": Where.ENTRY, "redirect_uri": Where.ENTRY, "path": Where.ENTRY}
-    assert amend.written(BLOCK, 3, "elsewhere") == entry
-    assert amend.written(BLOCK, 3, "dev") == {**entry, "redirect_uri": Where.TARGET, "base_url": Where.TARGET}
-    assert list(amend.written(BLOCK, 3, "dev")) == ["name", "redirect_uri", "base_url", "path"]
+    told = amend.written(BLOCK, 3)
+    assert told.base == {"name": "Viewer", "redirect_uri": "https://viewer.example.org/cb", "path": "viewer"}
+    assert list(told.base) == ["name", "redirect_uri", "path"]
+    assert told.own("dev") == {"redirect_uri": "http://127.0.0.1/cb", "base_url": "http://127.0.0.1"}
+    assert told.targets["prod"] is None
+    assert told.own("prod") == told.own("elsewhere") == {}
+
+
+# ── what is one target's alone ────────────────────────────────────────────────────────────────────────────────────────
+
+OWN: dict[str, tuple[str, str, str]] = {
+    "the first difference there is": (
+        "apps:\n  - name: A  # one\n    redirect_uri: https://a.example.org/cb\n    # last\n  - name: B\n",
+        "dev",
+        (
+            "apps:\n  - name: A  # one\n    redirect_uri: https://a.example.org/cb\n    targets:\n      dev:\n"
+            "        redirect_uri: https://x.example.org/cb\n    # last\n  - name: B\n"
+        ),
+    ),
+    "a target that had none": (
+        "apps:\n- name: A\n  redirect_uri: https://a.example.org/cb\n  targets:\n    prod: false # no\n  path: a\n",
+        "dev",
+        (
+            "apps:\n- name: A\n  redirect_uri: https://a.example.org/cb\n  targets:\n    prod: false # no\n    dev:\n"
+            "      redirect_uri: https://x.example.org/cb\n  path: a\n"
+        ),
+    ),
+    "one more of a target": (
+        "apps:\n- name: A\n  redirect_uri: https://a.example.org/cb\n  targets:\n    dev:\n      base_url: y\n",
+        "dev",
+        (
+            "apps:\n- name: A\n  redirect_uri: https://a.example.org/cb\n  targets:\n    dev:\n"
+            "      redirect_uri: https://x.example.org/cb\n      base_url: y\n"
+        ),
+    ),
+    "in braces": (
+        'apps: [{name: A, redirect_uri: "https://a.example.org/cb"}]\n',
+        "on",
+        (
+            'apps: [{name: A, redirect_uri: "https://a.example.org/cb", '
+            'targets: {"on": {redirect_uri: "https://x.example.org/cb"}}}]\n'
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_value_becomes_one_targets_alone_and_everybodys_again(case: str) -> None:
+    before, target, after = OWN[case]
+    line = 1 if case == "in braces" else 2
+    values = {"redirect_uri": "https://x.example.org/cb"}
+    changed = amend.change(before, line, target, values, own={"redirect_uri"})
+    assert changed == after
+    back = amend.change(changed, line, target, {"redirect_uri": "https://a.example.org/cb"}, own=())
+    assert read(back) == read(before)
+    everybody = amend.change(changed, line, target, values, own=())
+    assert amend.written(everybody, line).base["redirect_uri"] == "https://x.example.org/cb"
+    assert "redirect_uri" not in amend.written(everybody, line).own(target)
+
+
+def test_a_difference_without_a_value_is_none() -> None:
+    before = OWN["in braces"][0]
+    assert amend.change(before, 1, "dev", {"base_url": None}, own={"base_url"}) == before
 
 
 # ── create ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -529,7 +588,7 @@ def joined(lines: list[Line], end: str, last: str) -> str:
 
 def begins(text: str, index: int) -> int:
     """The line at which an entry begins."""
-    root: Any = yaml.compose(text, Loader=amend._LOADER)
+    root: Any = yaml.compose(text, Loader=spelling._LOADER)
     return int(root.value[0][1].value[index].start_mark.line) + 1
 
 
@@ -600,8 +659,30 @@ def test_what_is_written_already_leaves_the_text_as_it_is(found: Any, number: in
     values = {**apps[index], **apps[index].get("targets", {}).get(target, {})}
     values = {key: values.get(key) for key in KEYS}
     assert amend.change(text, begins(text, index), target, values) == text
-    told = amend.written(text, begins(text, index), target)
-    assert list(told) == [key for key in KEYS if values[key] is not None]
+    told = amend.written(text, begins(text, index))
+    assert {**told.base, **told.own(target)} == {key: value for key, value in values.items() if value is not None}
+
+
+@CALM
+@given(manifests(), st.integers(0, 2), st.sampled_from(["dev", "test"]), st.sets(st.sampled_from(KEYS)), st.data())
+def test_any_key_can_be_one_targets_alone(
+    found: Any, number: int, target: str, keys: set[str], data: st.DataObject
+) -> None:
+    lines, end, last = found
+    text = joined(lines, end, last)
+    before = read(text)
+    index = number % len(before["apps"])
+    entry = before["apps"][index]
+    values: dict[str, Any] = {key: data.draw(FIELD[key]) for key in KEYS if key in keys}
+    own = {*keys, *entry.get("targets", {}).get(target, {})}
+    after = amend.change(text, begins(text, index), target, values, own=own)
+    wanted = copy.deepcopy(before)
+    if values:
+        wanted["apps"][index].setdefault("targets", {}).setdefault(target, {}).update(values)
+    assert read(after) == wanted
+    holder = entry.get("targets", {}).get(target, {})
+    changed = {(index, target, key) for key in values} | {(index, "*", "*"), (index, target, "*")}
+    kept(lines, after, end, changed | ({(index, "", "targets")} if not holder else set()))
 
 
 @CALM

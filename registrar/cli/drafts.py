@@ -23,6 +23,7 @@ from registrar.document import Reader
 from registrar.errors import Stale, UsageError
 from registrar.lint import RULES, Breach, Entry, Finding, Level, Neighbours, Place
 from registrar.model import Application, Target, same_name
+from registrar.spelling import KEYS
 from registrar.tui.session import Checked, Draft
 
 NONE_CONFIGURED: Final = (
@@ -32,7 +33,7 @@ _REQUIRED: Final = ("name", "redirect_uri")
 _LOOK_S: Final = 1.0  # how old the list of files may be while somebody types
 _WINDOW_FROM: Final = 32 * 1024  # characters of a file from which a check reads the entry and its neighbours alone
 _HEAD: Final = "apps:\n"
-_KEY: Final = re.compile(rf"\b({'|'.join(amend.KEYS)})\b['\"]?\s*:")
+_KEY: Final = re.compile(rf"\b({'|'.join(KEYS)})\b['\"]?\s*:")
 
 
 class _File(NamedTuple):
@@ -96,10 +97,10 @@ class Drafts:
             file = self._files[name]
             self._seen[name] = file.text
             part = _part(file, line)
-            written = amend.written(part.body, part.line, self._target.name)
-            values = {key: value for key in written if (value := getattr(found.application, key)) is not None}
-            own = frozenset(key for key, where in written.items() if where is amend.Where.TARGET)
-            return Draft(name, values, line, own)
+            written, target = amend.written(part.body, part.line), self._target.name
+            own = written.own(target)
+            others = {name: values for name, values in written.targets.items() if name != target}
+            return Draft(name, {**written.base, **own}, line, frozenset(own), written.base, others)
 
     def check(self, draft: Draft) -> Checked:
         """What the manifest would say, and what the rules say of that."""
@@ -153,7 +154,7 @@ class Drafts:
         if "\ufffd" in text:
             return Checked(_path_of(draft), before=text, after=text, refusal=f"{draft.file} is not UTF-8")
         try:
-            body = self._amended(part, draft.values)
+            body = self._amended(part, draft)
             after = part.whole(body)
         except UsageError as error:
             body, after, refusal = part.body, None, f"{error.message} ({error.hint})"
@@ -170,19 +171,21 @@ class Drafts:
         findings = {key: tuple(group) for key, group in groups.items()}
         return Checked(entry.application.path, findings, text, text if after is None else after, refusal)
 
-    def _amended(self, part: _Part, values: Mapping[str, str | bool]) -> str:
+    def _amended(self, part: _Part, draft: Draft) -> str:
+        values = draft.values
         if not part.line:
             new = {key: value for key, value in values.items() if value not in ("", False) or key in _REQUIRED}
             return amend.create(part.body, {**dict.fromkeys(_REQUIRED, ""), **new})
-        written = amend.written(part.body, part.line, self._target.name)
+        written = amend.written(part.body, part.line)
+        there = {**written.base, **written.own(self._target.name)}
         changed: dict[str, str | bool | None] = {}
-        for key in amend.KEYS:
+        for key in KEYS:
             value = values.get(key)
-            if key in written and key not in _REQUIRED and (value is None or (key == "path" and not value)):
+            if key in there and key not in _REQUIRED and (value is None or (key == "path" and not value)):
                 changed[key] = None
-            elif value is not None and (key in written or value not in ("", False)):
+            elif value is not None and (key in there or value not in ("", False)):
                 changed[key] = value
-        return amend.change(part.body, part.line, self._target.name, changed)
+        return amend.change(part.body, part.line, self._target.name, changed, own=draft.own)
 
     def _entry(
         self, draft: Draft, part: _Part, body: str, *, refused: bool
@@ -205,14 +208,14 @@ class Drafts:
                 return mine[-1], fresh
         else:
             fresh = []
-        named = {key: value for key, value in draft.values.items() if key in amend.KEYS and value != ""}
+        named = {key: value for key, value in draft.values.items() if key in KEYS and value != ""}
         values = {"name": "", "redirect_uri": "", **named, "path": _path_of(draft)}
         return Entry(Application(**values), {"": Place(draft.file, 0, 0)}), fresh  # type: ignore[arg-type]
 
     def _lint(self, draft: Draft, entry: Entry) -> Iterator[tuple[str, Finding]]:
         """The findings of the rules by field: each place of the entry that is judged is named as its field."""
         application = entry.application
-        judged = Entry(application, {key: Place(key) for key in ("", *amend.KEYS)})
+        judged = Entry(application, {key: Place(key) for key in ("", *KEYS)})
         others = self._others(draft)
         near = Neighbours(
             _Over(others.names, same_name(application.name), judged), _Over(others.paths, application.path, judged)

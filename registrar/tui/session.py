@@ -34,13 +34,16 @@ class Request:
 class Draft:
     """The values of a form: an entry that is written already, at `line` of `file`, or a new one where that is 0.
 
-    `own` are the keys that this target has of its own, below the entry's `targets`.
+    `own` are the keys whose values are this target's alone, below the entry's `targets`; `base` is what the entry says
+    for all, and `others` what other targets have of their own, None where the application is not there.
     """
 
     file: str
     values: Mapping[str, str | bool]
     line: int = 0
     own: frozenset[str] = frozenset()
+    base: Mapping[str, str | bool] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, str | bool] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Table(ScrollView, can_focus=True):
     ]
     ALLOW_SELECT = False
 
-    cursor: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0, repaint=False)
 
     class Moved(Message):
         """The cursor is on another row, or the rows are others."""
@@ -97,9 +97,12 @@ class Table(ScrollView, can_focus=True):
         self._layout = ()
         self._into_sight()
 
-    def watch_cursor(self) -> None:
-        self._into_sight()
-        self.refresh()
+    def watch_cursor(self, before: int, now: int) -> None:
+        if self._into_sight():
+            self.refresh()
+        else:
+            for row in (before, now):
+                self.refresh_lines(row + 1)  # below the header
         self.post_message(self.Moved())
 
     def action_move(self, by: int) -> None:
@@ -172,13 +175,12 @@ class Table(ScrollView, can_focus=True):
     def _to(self, row: int) -> None:
         self.cursor = max(min(row, len(self.rows) - 1), 0)
 
-    def _into_sight(self) -> None:
-        top, height = round(self.scroll_offset.y), self._in_sight
-        if self.cursor < top:
-            top = self.cursor
-        elif self.cursor >= top + height:
-            top = self.cursor - height + 1
+    def _into_sight(self) -> bool:
+        """Scroll as far as the cursor needs; whether it had to."""
+        before, height = round(self.scroll_offset.y), self._in_sight
+        top = min(max(before, self.cursor - height + 1), self.cursor)
         self.scroll_to(y=top, animate=False, immediate=True)
+        return top != before
 
 
 def _least(columns: Sequence[Column]) -> int:

@@ -502,6 +502,45 @@ def test_edit_marks_what_the_target_has_of_its_own(desk: Desk) -> None:
     assert "    redirect_uri: https://sensors.example.org/auth/callback\n" in text
 
 
+def test_edit_makes_a_field_one_targets_alone_and_shows_those_of_others(desk: Desk) -> None:
+    desk.write(MANIFEST + "    targets:\n      test:\n        base_url: https://test.example.org\n      lab: false\n")
+    desk.settings((desk.folder / "registrar.yaml").read_text() + "  lab:\n    vault_prefix: nexus/lab\n")
+
+    async def look() -> None:
+        async with sitting(desk.app()) as at:
+            await at.until("+ 2 new")
+            await at.press("home", "e")
+            await at.until("test  base_url https://test.example.org")
+            assert "lab  it is not there" in at.screen
+            await at.press("ctrl+t")
+            await at.until("redirect_uri *")
+            await at.press("x", "ctrl+t")  # everybody's again, as it was
+            assert "redirect_uri *" not in at.screen
+            assert at.app.screen.query_one("#redirect_uri", Input).value == "https://sensors.example.org/auth/callback"
+            await at.press("ctrl+t", "x", "ctrl+s")
+            await at.until("1 to create")
+
+    run(look())
+    text = desk.manifest.read_text()
+    assert text == MANIFEST + (
+        "    targets:\n      test:\n        base_url: https://test.example.org\n      lab: false\n"
+        "      dev:\n        redirect_uri: https://sensors.example.org/auth/callbackx\n"
+    )
+
+
+def test_a_new_application_is_the_same_on_every_target(desk: Desk) -> None:
+    async def look() -> None:
+        async with sitting(desk.app()) as at:
+            await at.until("+ 2 new")
+            await at.press("n", "ctrl+t")
+            await at.until("Save it first")
+            await at.press("tab", "tab", "tab", "tab", "tab")  # to the path
+            await at.press("ctrl+t")
+            await at.until("Neither file nor path")
+
+    run(look())
+
+
 # ── how it is drawn ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 

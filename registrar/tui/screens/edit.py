@@ -34,6 +34,7 @@ _HINTS: Final = {
     "description": "left empty: not managed",
     "path": "where in Vault; left empty: from the name",
 }
+_PROTECTED: Final = "neither retired nor rotated unless named"
 _PAUSE_S: Final = 0.15
 
 
@@ -52,6 +53,13 @@ class Edit(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "save", "Save and plan", priority=True),
+        Binding(
+            "ctrl+t",
+            "only_here",
+            "Only here",
+            priority=True,
+            tooltip="This field for the current target alone, or for all",
+        ),
         Binding("escape", "leave", "Back", show=True),
     ]
 
@@ -62,7 +70,7 @@ class Edit(Page):
         self._first: dict[str, str | bool] = {}
         self._checked: Checked | None = None
         self._timer: Timer | None = None
-        self._own = False  # whether the target has anything of its own here
+        self._own: set[str] = set()  # the keys whose values are the target's alone
         self._number = 0  # of the newest check; the answer of an older one is not shown
 
     def subject(self) -> str:
@@ -79,7 +87,7 @@ class Edit(Page):
                         yield Static(key, classes="label", id=f"label-{key}")
                         yield Input(placeholder=_HINTS[key], id=key, compact=True, select_on_focus=False)
                     yield Static(classes="finding", id=f"finding-{key}")
-                yield Box("protected: neither retired nor rotated unless named", id="protected", compact=True)
+                yield Box(f"protected: {_PROTECTED}", id="protected", compact=True)
                 yield Static(classes="finding", id="finding-")
             yield Pane(id="preview")
 
@@ -106,10 +114,9 @@ class Edit(Page):
         values = dict(draft.values) if draft else self._of(self._like)
         for key in _KEYS:
             self.query_one(f"#{key}", Input).value = str(values.get(key, ""))
-            own = draft is not None and key in draft.own
-            self.query_one(f"#label-{key}", Static).update(f"{key} *" if own else key)
-            self._own |= own
         self.query_one("#protected", Checkbox).value = bool(values.get("protected", False))
+        self._own = set(draft.own) if draft else set()
+        self._mark()
         self._first = values
         self.query_one("#name" if not self._path else "#redirect_uri").focus()
         self._check()
@@ -118,6 +125,11 @@ class Edit(Page):
     def _of(like: Registered | None) -> dict[str, str | bool]:
         """What Nexus has of one that was registered by hand."""
         return {name: getattr(like, name) for name in FIELDS if getattr(like, name)} if like else {}
+
+    def _mark(self) -> None:
+        for key in _KEYS:
+            self.query_one(f"#label-{key}", Static).update(f"{key} *" if key in self._own else key)
+        self.query_one("#protected", Checkbox).label = f"protected{' *' * ('protected' in self._own)}: {_PROTECTED}"
 
     # ── live ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -140,10 +152,10 @@ class Edit(Page):
             text = self.query_one(f"#{key}", Input).value
             if text or key in ("name", "redirect_uri") or self._first.get(key) == "":
                 values[key] = text
-        if self.query_one("#protected", Checkbox).value or "protected" in self._first:
+        if self.query_one("#protected", Checkbox).value or "protected" in self._first or "protected" in self._own:
             values["protected"] = self.query_one("#protected", Checkbox).value
         before = self._draft
-        return Draft(file, values, before.line if before else 0, before.own if before else frozenset())
+        return Draft(file, values, before.line if before else 0, frozenset(self._own))
 
     def _check(self) -> None:
         draft, session = self.draft, self.app.session
@@ -173,11 +185,42 @@ class Edit(Page):
         if checked.refusal:
             return Content.styled(visible(checked.refusal), "$text-error")
         lines = list(_diff(checked))
-        if not lines:
-            return Content.styled("Nothing changes.", "dim")
         path = Content.assemble(("Vault path  ", "dim"), visible(checked.path) or "-")
         own = [Content(f"* of the target {visible(self.app.session.target.name)} alone")] if self._own else []
-        return Content("\n").join([path, *own, Content(""), *lines])
+        told = lines or [Content.styled("Nothing changes.", "dim")]
+        return Content("\n").join([path, *own, Content(""), *told, *self._elsewhere()])
+
+    def _elsewhere(self) -> list[Content]:
+        """What other targets have of their own."""
+        if not self._draft or not self._draft.others:
+            return []
+        lines = [Content(""), Content.styled("Other targets have of their own (S switches to one):", "dim")]
+        for target, values in self._draft.others.items():
+            differs = [f"{key} {_said(value)}" for key, value in (values or {}).items()]
+            told = "it is not there" if values is None else ", ".join(differs) or "nothing"
+            lines.append(Content.assemble((f"{visible(target)}  ", "bold"), told))
+        return lines
+
+    def action_only_here(self) -> None:
+        """Make the field with the focus this target's alone, or everybody's again."""
+        key, draft = self.focused.id if self.focused else None, self._draft
+        if key not in (*_KEYS, "protected") or key == "path":
+            self.notify("Neither file nor path is one target's.", severity="warning")
+        elif draft is None:
+            self.notify("Save it first: a new application is the same on every target.", severity="warning")
+        else:
+            self._own ^= {key}
+            if key not in self._own:
+                self._back_to_base(key, draft.base.get(key, ""))
+            self._mark()
+            self._changed()
+
+    def _back_to_base(self, key: str, value: str | bool) -> None:
+        """What holds for all targets, in the field that was this target's alone."""
+        if key == "protected":
+            self.query_one("#protected", Checkbox).value = bool(value)
+        else:
+            self.query_one(f"#{key}", Input).value = str(value)
 
     def _failed(self, error: RegistrarError) -> None:
         self.query_one("#preview", Pane).say(told_error(error))
@@ -185,26 +228,28 @@ class Edit(Page):
     # ── saving ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_save(self) -> None:
-        """Write it where the rules allow it."""
-        draft, checked = self.draft, self._checked
-        if draft is None or checked is None:
+        """Write it where the rules allow it, as the form is now: the last check may be of an older one."""
+        draft, session = self.draft, self.app.session
+        if draft is None:
             self.notify("There is no manifest to write to.", severity="warning")
-        elif not checked.sound:
-            self.notify("It cannot be saved while a rule is broken: see below the fields.", severity="error")
-        elif checked.before == checked.after:
-            self.notify("Nothing has changed.", severity="warning")
-        else:
-            session = self.app.session
-            self.app.ask(lambda: session.save(draft), self._saved, self._failed, group="save")
+            return
+        self._number += 1  # what is being checked is not shown any more
+        self.app.ask(lambda: session.save(draft), self._saved, self._failed, group="save")
 
     def _saved(self, checked: Checked) -> None:
         from registrar.tui.screens.plan import PlanPage
 
-        app, file = self.app, self.query_one("#file", Select).value
-        self.dismiss()
-        app.notify(f"{file} is written. Next: its plan, and a applies it.")
-        app.look()
-        app.push_screen(PlanPage(intents.apply((checked.path,))))
+        if not checked.sound:
+            self._told(self._number, checked)
+            self.notify("It cannot be saved while a rule is broken: see below the fields.", severity="error")
+        elif checked.before == checked.after:
+            self.notify("Nothing has changed.", severity="warning")
+        else:
+            app, file = self.app, self.query_one("#file", Select).value
+            self.dismiss()
+            app.notify(f"{file} is written. Next: its plan, and a applies it.")
+            app.look()
+            app.push_screen(PlanPage(intents.apply((checked.path,))))
 
     def _left(self, yes: bool | None) -> None:
         if yes:
@@ -216,6 +261,10 @@ class Edit(Page):
             self.app.push_screen(Confirm("Leave without saving?", yes="Leave"), self._left)
         else:
             self.dismiss()
+
+
+def _said(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else visible(value) or "empty"
 
 
 def _finding(one: Finding) -> Content:
