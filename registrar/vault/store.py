@@ -87,12 +87,13 @@ class Vault:
         """Whether that version can be read and has no content at all."""
         return self._version(path, version) == {}
 
-    def credential_with_record(self, path: str) -> tuple[Credential | None, Record]:
-        """The current credential and the facts about it in one read, for whoever may read this one path's data.
+    def credential_with_record(self, path: str, version: int = 0) -> tuple[Credential | None, Record]:
+        """A credential and the facts about it in one read, for whoever may read this one path's data.
 
-        The record knows its current version only, and not the limits of its key.
+        The record knows the version read only (0: the current one), and not the limits of its key.
         """
-        answer = self._session.get(self._place.record("data", path))
+        query = {"version": version} if version else {}
+        answer = self._session.get(self._place.record("data", path), query)
         metadata = answer.data.get("metadata")
         if metadata is None:
             return None, Record(path, answer.at)
