@@ -22,6 +22,7 @@ from registrar.cli.opened import Opened
 from registrar.model import Application, Registered, Target
 from registrar.tui import rows
 from registrar.tui.app import RegistrarApp
+from registrar.tui.screens.edit import Edit
 from registrar.tui.screens.page import Page
 from registrar.tui.table import Table
 from registrar.world import World
@@ -460,6 +461,26 @@ def test_edit_asks_before_it_forgets(desk: Desk) -> None:
 
     run(look())
     assert desk.manifest.read_text() == MANIFEST
+
+
+def test_a_page_is_left_once_whatever_came_over_it(desk: Desk) -> None:
+    """The answer to a question reaches its page a moment later, when other keys may have opened another."""
+
+    async def look() -> None:
+        async with sitting(desk.app()) as at:
+            await at.until("+ 2 new")
+            await at.press("e", "x")
+            await at.until("+    redirect_uri")
+            edit = at.app.screen
+            assert isinstance(edit, Edit)
+            at.app.action_log()
+            edit.dismiss()
+            edit.dismiss()
+            await at.settled()
+            assert at.page == "Applications"
+            assert at.app.crash is None
+
+    run(look())
 
 
 def test_edit_never_writes_over_somebody_elses_change(desk: Desk) -> None:

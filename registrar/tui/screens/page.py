@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -20,7 +21,24 @@ if TYPE_CHECKING:
 READ_ONLY = "This session is read-only: registrar tui without --readonly can change things."
 
 
-class Page(Screen[None]):
+Result = TypeVar("Result")
+
+
+class Left(Screen[Result], Generic[Result]):
+    """A screen that is left once, whatever has come over it meanwhile.
+
+    Textual closes the topmost one instead, and ends on an answer that comes twice.
+    """
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        if self not in self.app.screen_stack:
+            return AwaitComplete()
+        while self.app.screen is not self:
+            self.app.pop_screen()
+        return super().dismiss(result)
+
+
+class Page(Left[None]):
     """A full screen below the title."""
 
     SUBJECT: ClassVar[str] = ""
