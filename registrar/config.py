@@ -11,6 +11,7 @@ import enum
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,6 +134,11 @@ def environment() -> Mapping[str, str]:
 def colour(environ: Mapping[str, str], terminal: bool) -> bool:
     """Whether stdout may have colour: on a terminal, and where NO_COLOR is not set (no-color.org)."""
     return terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def graphical(environ: Mapping[str, str]) -> bool:
+    """Whether a browser with a window of its own can be opened here: BROWSER names one, or there is a display."""
+    return sys.platform == "darwin" or any(environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "export": ("registrar.cli.export", "Print the living applications of Nexus as a manifest."),
     "verify": ("registrar.cli.verify", "Prove the stored credentials against Nexus."),
     "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
+    "flow": ("registrar.cli.flow", "Sign in to an application, and see every step of the flow."),
     "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
     "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
     "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),

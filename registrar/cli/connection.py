@@ -29,6 +29,7 @@ from registrar.secret import Secret
 from registrar.world import World
 
 if TYPE_CHECKING:
+    from registrar.handshake import Handshake
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
     from registrar.vault import Vault
@@ -182,6 +183,15 @@ class Opening(contextlib.ExitStack):
 
     def nexus(self, settings: Settings, records: Vault | None) -> Nexus:
         return self.enter_context(contextlib.closing(_nexus(settings, records, self._trace)))
+
+    def handshake(self, settings: Settings) -> Handshake:
+        """The flow's own requests, as an application makes them."""
+        from registrar.handshake import Handshake
+
+        login = settings.nexus
+        return self.enter_context(
+            Handshake(login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=self._trace)
+        )
 
     def proof(self, settings: Settings) -> QuietProof:
         return self.enter_context(contextlib.closing(_proof(settings, self._trace)))

@@ -6,8 +6,6 @@ Must never resend a request except after a 401, which did nothing.
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 import re
 import ssl
@@ -17,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from registrar.errors import AccessDenied, UsageError
-from registrar.nexus.answers import CHECK_KEY, decode, elsewhere, error, said
+from registrar.nexus.answers import CHECK_KEY, claims, decode, elsewhere, error, said
 from registrar.nexus.wire import Answer, Failure, Repeat, Trace, Wire
 from registrar.secret import Secret
 
@@ -126,7 +124,7 @@ class Session:
 
     def token_life_s(self) -> float | None:
         """How long the token in use still lives by this machine's clock; None where it does not tell."""
-        ends = _claims(self._login.token).get("exp") if self._login.token else None
+        ends = claims(self._login.token).get("exp") if self._login.token else None
         return ends - time.time() if isinstance(ends, (int, float)) else None
 
     def anonymous(self, method: str, path: str) -> Answer | Failure:
@@ -219,24 +217,14 @@ def _renew_at(token: Secret, *, issued_now: bool) -> float:
 
     The life of a fresh token is counted between Nexus's own two times, so that a wrong clock here does no harm.
     """
-    claims = _claims(token)
+    said = claims(token)
     try:
-        begins, ends = float(claims["iat"]) if issued_now else time.time(), float(claims["exp"])
+        begins, ends = float(said["iat"]) if issued_now else time.time(), float(said["exp"])
     except (LookupError, TypeError, ValueError, OverflowError):
         return math.inf
     life_s = ends - begins
     # Nexus gives as short a life as its operator likes; half of it is better than a login for every request.
     return time.monotonic() + max(life_s - RENEW_S, life_s / 2)
-
-
-def _claims(token: Secret) -> dict[str, Any]:
-    """What a JWT says of itself, unchecked; nothing where the token is none."""
-    try:
-        payload = token.reveal().split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (LookupError, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def deprecation(answer: Answer) -> datetime | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -75,6 +75,30 @@ class Failure:
     origin: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request before its Secrets are opened."""
+
+    method: str
+    path: str
+    query: Mapping[str, str | Secret]
+    body: Mapping[str, str | Secret] | None
+    form: bool
+    token: Secret | None
+    last: Secret | None
+
+    @property
+    def secrets(self) -> list[Secret]:
+        values = (self.token, self.last, *self.query.values(), *(self.body or {}).values())
+        return [value for value in values if isinstance(value, Secret)]
+
+    @property
+    def shown(self) -> str:
+        """The path and query with every Secret masked."""
+        path = self.path if self.last is None else f"{self.path}{self.last}"
+        return f"{path}?{urlencode(self.query, safe='*')}" if self.query else path
+
+
 class Wire:
     """A pool of connections to one origin, for any number of threads."""
 
@@ -117,13 +141,19 @@ class Wire:
         repeat: Repeat,
         query: Mapping[str, str | Secret] | None = None,
         body: Mapping[str, str | Secret] | None = None,
+        form: bool = False,
         token: Secret | None = None,
+        last: Secret | None = None,
     ) -> Answer | Failure:
-        """The last of at most three tries, all of them within the timeout."""
+        """The last of at most three tries, all of them within the timeout.
+
+        The body goes as JSON, or as a `form`; `last` is a final segment of the path that is not shown.
+        """
         deadline = monotonic() + self._timeout_s
         pauses = iter(PAUSES_S)
+        sent = _Sent(method, path, query or {}, body, form, token, last)
         while True:
-            outcome = self._try(method, path, query or {}, body, token, deadline)
+            outcome = self._try(sent, deadline)
             pause = next(pauses, None)
             if pause is None or not _worth_repeating(outcome, repeat):
                 return outcome
@@ -132,49 +162,35 @@ class Wire:
                 return outcome
             sleep(pause)
 
-    def _try(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | Secret],
-        body: Mapping[str, str | Secret] | None,
-        token: Secret | None,
-        deadline: float,
-    ) -> Answer | Failure:
+    def _try(self, sent: _Sent, deadline: float) -> Answer | Failure:
         began = monotonic()
         outcome: Answer | Failure
         try:
-            request = self._request(method, path, query, body, token, deadline - began)
-            sent = [value for value in (token, *query.values(), *(body or {}).values()) if isinstance(value, Secret)]
-            outcome = self._exchange(request, deadline, sent)
+            outcome = self._exchange(self._request(sent, deadline - began), deadline, sent.secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome = _failure(error)
         if isinstance(outcome, Failure):
             outcome = replace(outcome, origin=self._origin)
         if self._trace is not None:
-            shown = f"{path}?{urlencode(query, safe='*')}" if query else path
             status = outcome.status if isinstance(outcome, Answer) else None
             with contextlib.suppress(OSError):  # a stderr that is gone must not cost the one answer to a create
-                self._trace(method, shown, status, (monotonic() - began) * 1000)
+                self._trace(sent.method, sent.shown, status, (monotonic() - began) * 1000)
         return outcome
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | Secret],
-        body: Mapping[str, str | Secret] | None,
-        token: Secret | None,
-        timeout_s: float,
-    ) -> httpx.Request:
-        headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
-        if body is not None:
+    def _request(self, sent: _Sent, timeout_s: float) -> httpx.Request:
+        headers = {} if sent.token is None else {"Authorization": f"Bearer {sent.token.reveal()}"}
+        content = None
+        if sent.body is not None and sent.form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            content = urlencode({name: _opened(value) for name, value in sent.body.items()}).encode()
+        elif sent.body is not None:
             headers["Content-Type"] = "application/json"
+            content = json.dumps(sent.body, default=_opened).encode()
         return self._client.build_request(
-            method,
-            self._root + path,
-            params={name: _opened(value) for name, value in query.items()} or None,
-            content=None if body is None else json.dumps(body, default=_opened).encode(),
+            sent.method,
+            self._root + sent.path + ("" if sent.last is None else quote(sent.last.reveal(), safe="")),
+            params={name: _opened(value) for name, value in sent.query.items()} or None,
+            content=content,
             headers=headers,
             timeout=max(timeout_s, 0.001),
         )

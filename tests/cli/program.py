@@ -31,7 +31,7 @@ Answer = str | Callable[[], str]
 """What a person types, or does before typing it."""
 
 _TIMEOUT_S = 60.0
-_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+): $")
+_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+|Address): $")
 _PACKAGE = str(Path(registrar.__file__).parents[1])
 _COMMAND = (sys.executable, "-m", "registrar")
 
@@ -113,14 +113,19 @@ class Program:
         process = self.start(*arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
         return finished(process, stdin)
 
-    def on_terminal(self, *arguments: str, answers: Sequence[Answer] = ()) -> Result:
-        """On a terminal, where a person types one answer at each question; `out` is all that the screen showed."""
+    def on_terminal(self, *arguments: str, answers: Sequence[Answer] = (), shown: list[str] | None = None) -> Result:
+        """On a terminal, where a person types one answer at each question; `out` is all that the screen showed.
+
+        `shown` gets it piece by piece, for an answer that depends on it.
+        """
+        screen = [] if shown is None else shown
         ours, theirs = pty.openpty()
         try:
             process = self.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
             os.close(theirs)
-            shown = "".join(_conversation(ours, answers))
-            return Result(process.wait(_TIMEOUT_S), shown.replace("\r\n", "\n"))
+            for text in _conversation(ours, answers):
+                screen.append(text)
+            return Result(process.wait(_TIMEOUT_S), "".join(screen).replace("\r\n", "\n"))
         finally:
             os.close(ours)
 
