@@ -134,7 +134,7 @@ def test_ipv6() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_taken_port(host: str) -> None:
     uri = free(host)
-    with listening(uri), pytest.raises(UsageError, match="nothing can listen on 127.0.0.1 port") as caught:
+    with listening(uri), pytest.raises(UsageError, match=r"nothing can listen on 127\.0\.0\.1 port") as caught:
         Listener(uri)
     assert "--paste" in caught.value.hint
     Listener(uri).close()  # whatever was opened is closed

@@ -7,11 +7,12 @@ import getpass
 import os
 import shlex
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import click
 
@@ -20,7 +21,7 @@ from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
 from registrar.config import Need, Settings
-from registrar.errors import ManifestsInvalid, Missing, NotSignedIn, UsageError
+from registrar.errors import ManifestsInvalid, UsageError
 from registrar.logins import VaultAuth
 from registrar.manifest import Manifests
 from registrar.model import Application, Target
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one request."""
+
+
+class NexusOptions(TypedDict):
+    """How a client of Nexus goes about it."""
+
+    timeout_s: float
+    verify: ssl.SSLContext
+    trace: Trace | None
+
 
 # The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
 
@@ -184,14 +194,25 @@ class Opening(contextlib.ExitStack):
     def nexus(self, settings: Settings, records: Vault | None) -> Nexus:
         return self.enter_context(contextlib.closing(_nexus(settings, records, self._trace)))
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the services are those of the embedded sandbox."""
+        return bool(self._given.get("sandbox"))
+
+    @property
+    def trace(self) -> Trace | None:
+        return self._trace
+
+    def nexus_options(self, settings: Settings) -> NexusOptions:
+        """What every client of this Nexus is given besides its address."""
+        login = settings.nexus
+        return {"timeout_s": login.timeout_s, "verify": login.tls.context(), "trace": self._trace}
+
     def handshake(self, settings: Settings) -> Handshake:
         """The flow's own requests, as an application makes them."""
         from registrar.handshake import Handshake
 
-        login = settings.nexus
-        return self.enter_context(
-            Handshake(login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=self._trace)
-        )
+        return self.enter_context(Handshake(settings.nexus.url, **self.nexus_options(settings)))
 
     def proof(self, settings: Settings) -> QuietProof:
         return self.enter_context(contextlib.closing(_proof(settings, self._trace)))
@@ -276,34 +297,20 @@ def _vault(settings: Settings, trace: Trace | None, *, attended: bool) -> Vault:
 
 
 def _nexus(settings: Settings, records: Vault | None, trace: Trace | None) -> Nexus:
+    from registrar.cli.nexus_login import nexus_identity
     from registrar.nexus import Nexus
 
-    login = settings.nexus
-    api_key, api_secret = login.api_key, login.api_secret
-    if login.token is None and api_key is None and settings.nexus_credentials and records:
-        api_key, api_secret = _kept_key(records, settings.nexus_credentials)
-    if login.token is None and api_key is None:
-        hint = "set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN"
-        raise NotSignedIn("there is no Nexus key", service="Nexus", hint=hint)
+    login, identity = settings.nexus, nexus_identity(settings, records, trace)
     return Nexus(
         login.url,
-        token=login.token,
-        api_key=api_key,
-        api_secret=api_secret,
+        token=identity.token,
+        api_key=identity.api_key,
+        api_secret=identity.api_secret,
+        origin=identity.origin,
         timeout_s=login.timeout_s,
         verify=login.tls.context(),
         trace=trace,
     )
-
-
-def _kept_key(records: Vault, path: str) -> tuple[Secret, Secret]:
-    """The key that registrar.yaml says is kept in Vault."""
-    kept = records.read_secret(path)
-    try:
-        return kept["api_key"], kept["api_secret"]
-    except KeyError as missing:
-        name = str(missing.args[0])
-    raise Missing(f"{path} has no {name}", hint=f"vault kv patch {path} {name}=-")
 
 
 def _proof(settings: Settings, trace: Trace | None) -> QuietProof:

@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ _DOTNET_TYPE: Final = re.compile(r"\b(?:\w+\.)+\w*(?:Exception|Error)(?: \(0x[0-
 SAID_CHARACTERS: Final = 200
 
 CHECK_URL: Final = "check nexus_url: it is the address of the Nexus API, with or without /api"
-CHECK_KEY: Final = "set NEXUS_API_KEY and NEXUS_API_SECRET, or a fresh NEXUS_TOKEN, of a Nexus sysadmin"
+CHECK_KEY: Final = "set NEXUS_API_KEY and NEXUS_API_SECRET of a Nexus sysadmin, or registrar login as one"
 
 
 def decode(status: int, body: bytes) -> object:
@@ -60,6 +61,14 @@ def claims(token: Secret) -> dict[str, Any]:
     except (LookupError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def expires_at(token: Secret) -> datetime | None:
+    """The end that a JWT tells, by which Nexus goes without any allowance; None where it tells none."""
+    try:
+        return datetime.fromtimestamp(float(claims(token)["exp"]), UTC)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def said(answer: Answer) -> str:

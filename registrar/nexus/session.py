@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from registrar.errors import AccessDenied, UsageError
@@ -95,6 +95,7 @@ class Session:
         api_key: Secret | None,
         api_secret: Secret | None,
         token: Secret | None,
+        origin: str,
         timeout_s: float,
         verify: ssl.SSLContext | bool,
         trace: Trace | None,
@@ -105,8 +106,9 @@ class Session:
         # h11 prints a header that it refuses, so a token with a line break must not get that far.
         if token is not None and not re.fullmatch(r"[!-~]+", token.reveal()):
             raise UsageError("NEXUS_TOKEN has characters that no token has", hint=CHECK_KEY)
-        self._key = None if api_key is None or api_secret is None else {"apiKey": api_key, "apiSecret": api_secret}
+        self._key = None if api_key is None or api_secret is None else (api_key, api_secret)
         self._login = _Login(token, -math.inf if token is None else _renew_at(token, issued_now=False))
+        self.origin = origin or ("API key" if self._key else "token")
         self._login_lock = threading.Lock()
         self._generation: Generation | None = None
         self._generation_lock = threading.Lock()
@@ -192,24 +194,51 @@ class Session:
                 refused is not None and self._login.token is refused  # else somebody has renewed it since
             )
             if ended and self._key is not None:
-                self._login = self._log_in(self._key)
+                token = token_by_key(self._wire, *self._key)
+                self._login = _Login(token, _renew_at(token, issued_now=True))
             return self._login.token
 
-    def _log_in(self, key: Mapping[str, Secret]) -> _Login:
-        """A token by the API key: of v1 while it is there, since only v1 says clearly what is wrong with a key."""
-        doing = "logging in to Nexus"
-        for generation in (V1, V2):
-            answer = self._wire.send("POST", generation.path("/oauth/tokens"), body=key, repeat=Repeat.UNSENT)
-            if isinstance(answer, Answer):
-                if answer.ok and isinstance(answer.content, Secret):
-                    return _Login(answer.content, _renew_at(answer.content, issued_now=True))
-                if generation is V1 and elsewhere(answer):
-                    continue
-                if answer.status in generation.login_refused and not elsewhere(answer):
-                    why = f": {text}" if (text := said(answer)) else ""
-                    raise AccessDenied(f"{doing}: it refuses the API key{why}", hint=CHECK_KEY)
-            break
-        raise error(answer, doing, effect=False)
+
+def token_by_key(wire: Wire, api_key: Secret, api_secret: Secret, minutes: int | None = None) -> Secret:
+    """A token for an API key: of v1 while it is there, since only v1 says clearly what is wrong with a key.
+
+    It lives for so many minutes, or for the hour that Nexus gives by itself.
+    """
+    doing = "logging in to Nexus"
+    body: dict[str, int | str | Secret] = {"apiKey": api_key, "apiSecret": api_secret}
+    if minutes is not None:
+        body["expirationMinutes"] = minutes
+    for generation in (V1, V2):
+        answer = wire.send("POST", generation.path("/oauth/tokens"), body=body, repeat=Repeat.UNSENT)
+        if isinstance(answer, Answer):
+            if answer.ok and isinstance(answer.content, Secret):
+                return answer.content
+            if generation is V1 and elsewhere(answer):
+                continue
+            if answer.status in generation.login_refused and not elsewhere(answer):
+                why = f": {text}" if (text := said(answer)) else ""
+                raise AccessDenied(f"{doing}: it refuses the API key{why}", hint=CHECK_KEY)
+        break
+    raise error(answer, doing, effect=False)
+
+
+class KeyLogin:
+    """A login by an API key that a person has typed, for a token to keep."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float = 30.0, verify: ssl.SSLContext | bool = True, trace: Trace | None = None
+    ) -> None:
+        self._wire = Wire(api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wire.close()
+
+    def token(self, api_key: Secret, api_secret: Secret, minutes: int) -> Secret:
+        """A token that lives for so many minutes; AccessDenied where Nexus refuses the key."""
+        return token_by_key(self._wire, api_key, api_secret, minutes)
 
 
 def _renew_at(token: Secret, *, issued_now: bool) -> float:

@@ -60,9 +60,7 @@ class Survey:
     def _identity(self) -> Iterator[Check]:
         """Whom it takes us for, and for how long; a key gets new tokens by itself."""
         user = self.nexus.whoami()
-        yield NEXUS.well(
-            "identity", f"{user.email}, signed in by {'API key' if self.session.has_key else 'NEXUS_TOKEN'}"
-        )
+        yield NEXUS.well("identity", f"{user.email}, signed in by {self.session.origin}")
         if self.session.has_key:
             return
         left_s = self.session.token_life_s()

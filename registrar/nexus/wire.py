@@ -82,7 +82,7 @@ class _Sent:
     method: str
     path: str
     query: Mapping[str, str | Secret]
-    body: Mapping[str, str | Secret] | None
+    body: Mapping[str, str | int | Secret] | None
     form: bool
     token: Secret | None
     last: Secret | None
@@ -140,7 +140,7 @@ class Wire:
         *,
         repeat: Repeat,
         query: Mapping[str, str | Secret] | None = None,
-        body: Mapping[str, str | Secret] | None = None,
+        body: Mapping[str, str | int | Secret] | None = None,
         form: bool = False,
         token: Secret | None = None,
         last: Secret | None = None,
@@ -217,8 +217,8 @@ class Wire:
 def _opened(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | int):
+        return str(value)
     raise TypeError(f"{type(value).__name__} is not sent")
 
 

@@ -19,7 +19,7 @@ from registrar.vault import listing, preflight
 from registrar.vault.answers import LOOK_AGAIN, MetadataVersionNeeded
 from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
-from registrar.vault.session import Session
+from registrar.vault.session import Holder, Session
 from registrar.vault.survey import Survey
 from registrar.vault.wire import Trace, Wire
 
@@ -66,6 +66,10 @@ class Vault:
         `restored` are those where a deleted version is to come back.
         """
         preflight.check(self._session, self._place, paths, restored)
+
+    def holder(self) -> Holder:
+        """Who Vault takes us for, and for how long."""
+        return self._session.holder()
 
     def survey(self) -> Survey:
         """What the doctor asks of this Vault."""

@@ -31,7 +31,7 @@ Answer = str | Callable[[], str]
 """What a person types, or does before typing it."""
 
 _TIMEOUT_S = 60.0
-_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+|Address): $")
+_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+|Address|API key|API secret): $")
 _PACKAGE = str(Path(registrar.__file__).parents[1])
 _COMMAND = (sys.executable, "-m", "registrar")
 
@@ -68,6 +68,7 @@ class Program:
             "TMPDIR": str(self.home),
             "LC_ALL": "C.UTF-8",
             "TERM": "xterm",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
             **(environ or {}),
         }
 

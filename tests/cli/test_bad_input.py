@@ -141,7 +141,10 @@ def test_bad_words(case: str, program: Program, shared: Services) -> None:
 ENVIRONMENTS: dict[str, tuple[str, Mapping[str, str | None]]] = {
     "no Nexus": (r"no Nexus: (.|\n)*NEXUS_URL", {"NEXUS_URL": None}),
     "no Vault": (r"no Vault: (.|\n)*VAULT_ADDR", {"VAULT_ADDR": None}),
-    "no key": (r"no Nexus key\n  → set NEXUS_API_KEY", {"NEXUS_API_KEY": None, "NEXUS_API_SECRET": None}),
+    "no key": (
+        r"no Nexus key\n  → registrar login, or set NEXUS_API_KEY",
+        {"NEXUS_API_KEY": None, "NEXUS_API_SECRET": None},
+    ),
     "half a key": (r"belong together", {"NEXUS_API_SECRET": None}),
     "no token": (r"no Vault token\n  → .*VAULT_TOKEN", {"VAULT_TOKEN": None}),
     "a token of two lines": (r"VAULT_TOKEN has spaces", {"VAULT_TOKEN": "hvs.one\nhvs.two"}),
