@@ -5,6 +5,7 @@ Owns the exchange and its answers in every generation of Nexus. Must never send 
 
 from __future__ import annotations
 
+import secrets
 import ssl
 from collections.abc import Mapping
 from typing import Final, Self
@@ -12,11 +13,15 @@ from typing import Final, Self
 from registrar.client import Client
 from registrar.errors import ServiceError, StepFailed
 from registrar.flow import Called, Token
+from registrar.model import Credential
+from registrar.nexus import Nexus
 from registrar.nexus.answers import claims, decode, elsewhere, error, said
 from registrar.nexus.session import V1, V2, Generation, api_root
 from registrar.nexus.wire import Answer, Failure, Repeat, Trace, Wire
+from registrar.ports import Examiner, Finding, Verdict
 from registrar.secret import Secret
 
+_FULL_MINUTES: Final = 1
 _STATE: Final = ("the state is not the one of the authorization", "send the state that came back with the code")
 _REFUSALS: Final = {
     "Invalid authorization code": (
@@ -113,6 +118,35 @@ class Handshake:
         path = self._generation.path("/oauth/keys/")
         outcome = self._wire.send("DELETE", path, last=api_key, token=token, repeat=Repeat.UNSENT)
         return isinstance(outcome, Answer) and outcome.ok
+
+
+class FullProof:
+    """Proves by a whole exchange as the signed-in user what the quiet proof cannot tell.
+
+    The API key that it leaves is deleted; one token row stays, so that Nexus never deletes the application again.
+    """
+
+    def __init__(self, quiet: Examiner, nexus: Nexus, handshake: Handshake) -> None:
+        self._quiet = quiet
+        self._nexus = nexus
+        self._handshake = handshake
+
+    def examine(self, credential: Credential, redirect_uri: str) -> Finding:
+        """The quiet verdict, or where it tells nothing that of the exchange; ServiceErrors where that tells nothing."""
+        finding = self._quiet.examine(credential, redirect_uri)
+        if finding.verdict is not Verdict.UNTOLD:
+            return finding
+        client = Client(credential.client_id, "", "", 0, credential, redirect_uri)
+        state = secrets.token_urlsafe(32)
+        try:
+            code = self._nexus.authorize(credential.client_id, redirect_uri, state)
+            token = self._handshake.exchange(client, code, state, _FULL_MINUTES)
+        except StepFailed as refused:
+            return Finding(Verdict.WRONG, refused.message)
+        key = token.claims.get("apiKey")
+        ended = isinstance(key, Secret) and self._handshake.forget(key, token.access)
+        told = "its API key is deleted" if ended else f"it ends in {_FULL_MINUTES} minute"
+        return Finding(Verdict.RIGHT, f"a code became a token; {told}")
 
 
 def _token(content: object) -> Token | None:

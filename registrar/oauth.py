@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import ssl
 from typing import Final, Self
-from urllib.parse import parse_qs, urlsplit
 
 from registrar.model import Credential
-from registrar.nexus.answers import decode, elsewhere, error, said
+from registrar.nexus.answers import code_of, decode, elsewhere, error, said
 from registrar.nexus.session import V1, V2, Generation, api_root
 from registrar.nexus.wire import BUSY, Answer, Failure, Repeat, Trace, Wire
 from registrar.ports import Finding, Verdict
@@ -94,24 +93,11 @@ class QuietProof:
         ours = {"client_id": credential.client_id, "redirect_uri": redirect_uri}
         authorize, exchange = generation.path("/oauth/authorize"), generation.path("/oauth/exchange")
         outcome = self._wire.send("GET", authorize, query={**ours, "state": STATE}, repeat=Repeat.ALWAYS)
-        code = _code(outcome)
+        code = code_of(outcome, STATE) if isinstance(outcome, Answer) else None
         if code is None:
             return outcome
         secrets: dict[str, str | Secret] = {"client_secret": credential.client_secret, "code": code}
         return self._wire.send("POST", exchange, query={**ours, **secrets, "state": WRONG_STATE}, repeat=Repeat.ALWAYS)
-
-
-def _code(outcome: Answer | Failure) -> Secret | None:
-    """The code of an answer to authorize; a redirect to a login page has none with our state."""
-    if not isinstance(outcome, Answer) or outcome.status != 302:
-        return None
-    try:
-        query = parse_qs(urlsplit(outcome.headers.get("location", "")).query)
-    except ValueError:
-        return None
-    if query.get("state") != [STATE] or len(query.get("code", ())) != 1:
-        return None
-    return Secret(query["code"][0])
 
 
 def _finding(generation: Generation, answer: Answer) -> Finding:

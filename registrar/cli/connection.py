@@ -30,7 +30,7 @@ from registrar.secret import Secret
 from registrar.world import World
 
 if TYPE_CHECKING:
-    from registrar.handshake import Handshake
+    from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
     from registrar.vault import Vault
@@ -213,6 +213,12 @@ class Opening(contextlib.ExitStack):
         from registrar.handshake import Handshake
 
         return self.enter_context(Handshake(settings.nexus.url, **self.nexus_options(settings)))
+
+    def full_proof(self, settings: Settings, records: Vault) -> FullProof:
+        """The proof that exchanges a code where the quiet one cannot tell."""
+        from registrar.handshake import FullProof
+
+        return FullProof(self.proof(settings), self.nexus(settings, records), self.handshake(settings))
 
     def proof(self, settings: Settings) -> QuietProof:
         return self.enter_context(contextlib.closing(_proof(settings, self._trace)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, data, document, output_option
+from registrar.cli.output import Format, data, document, output_option, say
 
 
 @output_option
@@ -17,24 +18,44 @@ from registrar.cli.output import Format, data, document, output_option
 @click.option(
     "--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="Proofs at once."
 )
+@click.option("--full", is_flag=True, help="Exchange a code as the signed-in user where the quiet proof cannot tell.")
+@click.option("--yes", is_flag=True, help="Do not ask before that.")
 @click.pass_context
-def verify(ctx: click.Context, /, names: tuple[str, ...], parallelism: int, output: Format, **flags: Any) -> int:
+def verify(
+    ctx: click.Context, /, names: tuple[str, ...], parallelism: int, full: bool, yes: bool, output: Format, **flags: Any
+) -> int:
     """Prove the stored credentials against Nexus.
 
     Without NAME those of all records that are not retired. It needs no Nexus account, and for a path nothing but the
-    right to read it. During a grace the old credential is proven as well.
+    right to read it. During a grace the old credential is proven as well. Nothing is left of it in Nexus, but where
+    --full has to exchange a code: then a token row stays, and that application can only be archived from then on.
     """
     from registrar import render
     from registrar import verify as verifying
     from registrar.cli.connection import Opening
     from registrar.config import Need
 
+    if full:
+        _agreed(yes=yes)
     with Opening(ctx, flags) as opening:
         settings = opening.settings(Need.BOTH)
-        records, proof = opening.vault(settings), opening.proof(settings)
+        records = opening.vault(settings)
+        proof = opening.full_proof(settings, records) if full else opening.proof(settings)
         found = verifying.verify(settings.target, names, records, proof, parallelism=parallelism)
     if output is Format.JSON:
         document(render.verification_json(found, settings.target))
     else:
         data(render.verification_text(found, settings.target, colour=opening.colour))
     return found.exit_code
+
+
+def _agreed(*, yes: bool) -> None:
+    """Said before it is done, since it cannot be undone."""
+    from registrar.errors import UsageError
+
+    say("Where the quiet proof cannot tell, a code is exchanged: Nexus never deletes such an application again.")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask", hint="registrar verify --full --yes")
+    click.confirm("Go on?", abort=True, err=True)

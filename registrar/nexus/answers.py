@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from registrar.errors import AccessDenied, OutcomeUnknown, Rejected, ServiceError, Unreachable, Unsuitable
 from registrar.nexus.wire import Answer, Failure
@@ -61,6 +61,19 @@ def claims(token: Secret) -> dict[str, Any]:
     except (LookupError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def code_of(answer: Answer, state: str) -> Secret | None:
+    """The code of an answer to authorize; a redirect to a login page has none with our state."""
+    if answer.status != 302:
+        return None
+    try:
+        query = parse_qs(urlsplit(answer.headers.get("location", "")).query)
+    except ValueError:
+        return None
+    if query.get("state") != [state] or len(query.get("code", ())) != 1:
+        return None
+    return Secret(query["code"][0])
 
 
 def expires_at(token: Secret) -> datetime | None:

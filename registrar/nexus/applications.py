@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from registrar.errors import AccessDenied, Kept, Missing, OutcomeUnknown, Rejected, Unsuitable
 from registrar.model import Credential, Registered
-from registrar.nexus.answers import CHECK_KEY, CHECK_URL, error, said
+from registrar.nexus.answers import CHECK_KEY, CHECK_URL, code_of, error, said
 from registrar.nexus.session import Session, Version
 from registrar.nexus.survey import Survey
 from registrar.nexus.wire import Answer, Failure, Repeat, Trace
@@ -117,6 +117,17 @@ class Nexus:
             if isinstance(number, int) and isinstance(email, str):
                 return User(number, email, _text(user, "name"), user.get("isSysAdmin") is True)
         raise error(answer, "asking Nexus who we are", effect=False)
+
+    def authorize(self, client_id: str, redirect_uri: str, state: str) -> Secret:
+        """A code for the user whose token this is, as the frontend gets one for whoever is signed in; Rejected if not.
+
+        Nothing is left of a code that is not exchanged.
+        """
+        query = {"client_id": client_id, "redirect_uri": redirect_uri, "state": state}
+        answer = self._session.ask("GET", "/oauth/authorize", repeat=Repeat.ALWAYS, query=query)
+        if isinstance(answer, Answer) and (code := code_of(answer, state)):
+            return code
+        raise error(answer, "asking Nexus for a code", effect=False)
 
     def all(self) -> tuple[Registered, ...]:
         """Every application, archived ones included, by id; v1 has them in no order."""

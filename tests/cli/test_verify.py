@@ -481,3 +481,62 @@ def test_no_more_than_was_allowed_are_proven_at_once(connected: Program, service
 def test_parallelism_is_a_number_of_threads(applied: Program) -> None:
     for wrong in ("0", "65", "many"):
         assert applied.call("verify", "--parallelism", wrong).code == 64
+
+
+# ── --full: where the quiet proof cannot tell ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def quiet_tells_nothing(applied: Program, services: Services) -> Program:
+    """A v1 that has gone, and a v2 that hides every reason for the wrong state; somebody is signed in."""
+    account, nexus = services.running.sysadmin, services.nexus
+    assert nexus
+    applied.environ |= {"NEXUS_API_KEY": account.api_key, "NEXUS_API_SECRET": account.api_secret}
+    nexus.on("POST", "/api/v1/oauth/exchange", say(404, b""), times=99)
+    nexus.on("GET", "/api/v1/oauth/authorize", say(404, b""), times=99)
+    wrong = r"/api/v2/oauth/exchange\?.*this-state-is-wrong"
+    nexus.on("POST", wrong, say(500, b'{"title": "Internal Server Error", "status": 500}'), times=99)
+    return applied
+
+
+def test_a_code_is_exchanged_where_the_quiet_proof_cannot_tell(
+    quiet_tells_nothing: Program, services: Services
+) -> None:
+    program = quiet_tells_nothing
+    assert states(program.call("verify", "viewer", "-o", "json")) == {"viewer": "cannot tell"}
+    result = program.call("verify", "viewer", "--full", "--yes", "-o", "json")
+    assert (result.code, states(result)) == (0, {"viewer": "right"})
+    assert "a code became a token; its API key is deleted" in result.out
+    assert "Nexus never deletes such an application again" in result.err
+    assert services.credential("viewer")["client_secret"] not in result.out + result.err
+
+
+def test_what_the_full_proof_cannot_tell_either(quiet_tells_nothing: Program, services: Services) -> None:
+    assert services.nexus
+    services.nexus.on("GET", "/api/v2/oauth/authorize", say(500, b"{}"), times=99)
+    result = quiet_tells_nothing.call("verify", "viewer", "--full", "--yes")
+    assert result.code == 3
+    assert "asking Nexus for a code: it answered 500" in result.err
+
+
+def test_a_refusal_of_the_full_proof_is_a_wrong_credential(quiet_tells_nothing: Program, services: Services) -> None:
+    assert services.nexus
+    told = b'{"error": "invalid_grant", "error_description": "Token exchange attempt with invalid client_secret for x"}'
+    services.nexus.on("POST", "/api/v2/oauth/exchange", say(400, told), times=99)
+    result = quiet_tells_nothing.call("verify", "viewer", "--full", "--yes", "-o", "json")
+    assert (result.code, states(result)) == (1, {"viewer": "wrong"})
+
+
+def test_where_the_quiet_proof_tells_no_code_is_exchanged(applied: Program, services: Services) -> None:
+    account = services.running.sysadmin
+    applied.environ |= {"NEXUS_API_KEY": account.api_key, "NEXUS_API_SECRET": account.api_secret}
+    assert applied.call("verify", "--full", "--yes").code == 0
+    services.delete(services.registered()[0]["name"])  # which Nexus refuses once a token was issued
+
+
+def test_a_full_proof_is_agreed_to(applied: Program) -> None:
+    nobody = applied.run("verify", "--full")
+    assert nobody.code == 64
+    assert "registrar verify --full --yes" in nobody.err
+    no = applied.on_terminal("verify", "--full", answers=["n"])
+    assert no.code == 130
