@@ -51,8 +51,8 @@ def twin(watch: Watch) -> Watch:
 # ── every command, in every form ──────────────────────────────────────────────────────────────────────────────────────
 
 CREDENTIAL = ("creds", "get", "viewer")  # prints the secret, since that is what it is for
-ELSEWHERE = {"sandbox", "tui"}
-"""Commands with tests of their own: one tells its keys, the other has no output but a screen."""
+ELSEWHERE = {"sandbox", "tui", "flow", "login"}
+"""Commands with tests of their own: one tells its keys, one has no output but a screen, two need a person."""
 COMMANDS = {words: command for words, command in commands().items() if words not in ELSEWHERE}
 FORMS = max(len(forms(command)) for command in COMMANDS.values())
 WRITING = {"--out"}
@@ -73,6 +73,9 @@ def life(watch: Watch) -> Iterator[Line]:
         ("export",),
         ("export", "--out", "found.yaml", "--force"),
         ("verify",),
+        ("verify", "--full", "--yes"),
+        ("whoami",),
+        ("logout",),
         ("creds",),
         CREDENTIAL,
         ("creds", "get", "viewer", "--field", "client_id"),
