@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "export": ("registrar.cli.export", "Print the living applications of Nexus as a manifest."),
     "verify": ("registrar.cli.verify", "Prove the stored credentials against Nexus."),
     "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
+    "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
     "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
     "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
     "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),
