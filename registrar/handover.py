@@ -177,6 +177,8 @@ def handover_json(found: Handover) -> str:
 
 
 def _title(found: Handover) -> str:
+    if not found.ours:
+        return f"What is known of the credential at {found.target.location(found.path)}"
     return f"{found.name} can sign its users in with DeepLynx Nexus"
 
 
@@ -217,7 +219,7 @@ def _uses(found: Handover) -> Iterator[Block]:
 def _grace(former: Former, now: datetime) -> Iterator[Block]:
     if former.until > now:
         yield (
-            "A rotation has just replaced the registration before this one. Both work until the time below; get the "
+            "A rotation has replaced the registration before this one. Both work until the time below; get the "
             "new client id and secret, and restart your application with them, before it."
         )
         yield table([("old client id", former.client_id), ("works until", f"{former.until:%Y-%m-%d %H:%M} UTC")])
@@ -229,8 +231,8 @@ def _grace(former: Former, now: datetime) -> Iterator[Block]:
 def _where(found: Handover) -> Iterator[Block]:
     target = found.target
     yield (
-        "The client secret is in a HashiCorp Vault or OpenBao, and nowhere else. It is not in this message, and nobody "
-        "has to send it to you."
+        "The client secret is kept in a HashiCorp Vault or OpenBao. It is not in this message, and nobody has to send "
+        "it to you."
     )
     places = [
         ("address", target.vault_addr),

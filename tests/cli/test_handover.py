@@ -229,7 +229,7 @@ def test_a_grace_that_is_over_is_not_told_as_one(applied: Program, vault: Vault)
 def test_a_record_of_somebody_else_is_told_as_unknown(applied: Program, services: Services) -> None:
     services.root.do("POST", "secret/data/nexus/theirs", {"data": {"client_id": "x", "client_secret": "y"}})
     text = told(applied, "theirs").out
-    assert text.startswith("theirs can sign its users in")
+    assert text.startswith("What is known of the credential at secret/nexus/theirs\n")
     for label in ("Nexus", "client id", "redirect URI", "authorize URL", "exchange URL"):
         assert re.search(rf"^    {label} +unknown$", text, re.MULTILINE)
     assert "somebody else has written" in text
