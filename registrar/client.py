@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from registrar.model import Credential, Record, Target
+from registrar.model import Credential, Facts, Record, Target
 from registrar.secret import Secret
 
 FIELDS: Final = ("client_id", "client_secret", "redirect_uri", "authorize_url", "exchange_url")
@@ -48,9 +48,9 @@ class Client:
 
 
 def client(record: Record, credential: Credential, target: Target) -> Client:
-    """The client of a record: it works at the Nexus that its facts name, whatever the target says by now."""
+    """The client of a record, with the credential that it holds."""
     facts = record.base
-    nexus, frontend = facts.nexus or target.nexus_url, facts.frontend or target.frontend_url
+    at = home(facts, target)
     return Client(
         name=facts.name or record.path,
         path=record.path,
@@ -58,11 +58,25 @@ def client(record: Record, credential: Credential, target: Target) -> Client:
         version=record.current,
         credential=credential,
         redirect_uri=facts.redirect_uri,
-        authorize_url=authorize_url(frontend) if frontend else "",
-        exchange_url=exchange_url(nexus) if nexus else "",
+        authorize_url=at.authorize_url,
+        exchange_url=at.exchange_url,
         owner=facts.owner,
-        nexus=nexus,
+        nexus=at.nexus,
     )
+
+
+class Home(NamedTuple):
+    """The Nexus at which a credential works, and the addresses of its flow; what is not known is empty."""
+
+    nexus: str
+    authorize_url: str
+    exchange_url: str
+
+
+def home(facts: Facts, target: Target) -> Home:
+    """Where a credential works: at the Nexus that its facts name, whatever the target says by now."""
+    nexus, frontend = facts.nexus or target.nexus_url, facts.frontend or target.frontend_url
+    return Home(nexus, authorize_url(frontend) if frontend else "", exchange_url(nexus) if nexus else "")
 
 
 def authorize_url(frontend: str) -> str:

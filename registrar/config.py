@@ -36,7 +36,8 @@ class Need(enum.Flag):
     NOTHING = 0
     NEXUS = 1
     PLACE = 2  # where in Vault the records are, without going there
-    VAULT = PLACE | 4
+    ADDRESS = PLACE | 8  # and where Vault is
+    VAULT = ADDRESS | 4
     BOTH = NEXUS | VAULT
 
 
@@ -69,6 +70,7 @@ class Settings:
     config_file: Path | None = None
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # an address may have a password
     nexus_credentials: str = ""  # where in Vault the key for Nexus is
+    contact: str = ""  # who to ask about what is registered here
     nexus: NexusLogin = field(default_factory=NexusLogin)
     vault: VaultLogin = field(default_factory=VaultLogin)
 
@@ -88,7 +90,7 @@ class _Source(NamedTuple):
 _SOURCES: Final = {
     "nexus_url": _Source("NEXUS_URL", Need.NEXUS),
     "frontend_url": _Source("NEXUS_FRONTEND_URL", Need.NEXUS),
-    "vault_addr": _Source("VAULT_ADDR", Need.VAULT),
+    "vault_addr": _Source("VAULT_ADDR", Need.ADDRESS),
     "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.PLACE),
     "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.PLACE),
     "vault_namespace": _Source("VAULT_NAMESPACE", Need.PLACE),
@@ -119,6 +121,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
         file,
         _proxies(environ),
         target.values.get("nexus_credentials", ""),
+        declared.contact,
         _nexus_login(values["nexus_url"], target, flags, environ) if Need.NEXUS in need else NexusLogin(),
         _vault_login(values, target, flags, environ, file.parent if file else cwd)
         if Need.VAULT in need
@@ -260,7 +263,8 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 _OPENBAO: Final = {
-    **dict.fromkeys(("ADDR", "TOKEN", "CONFIG_PATH", "CLIENT_TIMEOUT", "TLS_SERVER_NAME", "SKIP_VERIFY"), Need.VAULT),
+    "ADDR": Need.ADDRESS,
+    **dict.fromkeys(("TOKEN", "CONFIG_PATH", "CLIENT_TIMEOUT", "TLS_SERVER_NAME", "SKIP_VERIFY"), Need.VAULT),
     **dict.fromkeys(("CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY"), Need.VAULT),
     **dict.fromkeys(("ROLE_ID", "SECRET_ID", "ID_TOKEN", "PASSWORD"), Need.VAULT),  # no program's own, but meant so
     "NAMESPACE": Need.PLACE,

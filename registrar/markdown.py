@@ -18,9 +18,9 @@ from registrar.steps import Blocked, Create, Keep, Step, Update
 def plan_markdown(plan: Plan) -> str:
     """Every field that a plan changes, before and after; the digest at the end."""
     rows = [row for step in plan.steps if not isinstance(step, Keep) for row in _rows(step)]
-    lines = [f"### {_cell(_heading(plan.target))}", ""]
+    lines = [f"### {escaped(_heading(plan.target))}", ""]
     lines += [*_table(("Operation", "Application", "Field", "Before", "After"), rows), ""] if rows else []
-    lines.append(_cell(summary(plan)))
+    lines.append(escaped(summary(plan)))
     if plan.pending and plan.with_nexus:
         lines.append(f"Digest: `{plan.digest}`")
     return "\n".join(lines) + "\n"
@@ -30,15 +30,15 @@ def report_markdown(report: Report, target: Target) -> str:
     """Every step that was to change something, what became of it, and the way on where that is not the end."""
     outcomes = [outcome for outcome in report.outcomes if outcome.status is not Status.KEPT]
     rows = [(str(one.status), one.step.operation, one.step.name, one.step.path, told(one, target)) for one in outcomes]
-    lines = [f"### {_cell(_heading(target))}", ""]
+    lines = [f"### {escaped(_heading(target))}", ""]
     lines += [*_table(("Result", "Operation", "Application", "Path", "What"), rows), ""] if rows else []
-    hints = [f"- {_cell(one.step.name)}: {_cell(hint)}" for one in outcomes if (hint := way_on(one))]
+    hints = [f"- {escaped(one.step.name)}: {escaped(hint)}" for one in outcomes if (hint := way_on(one))]
     lines += [*hints, ""] if hints else []
     if report.cause:
-        lines += [_cell(f"Stopped: {report.cause.message}"), ""]
+        lines += [escaped(f"Stopped: {report.cause.message}"), ""]
     counts = [f"{len(report.of(status))} {status}" for status in Status if status is not Status.KEPT]
     ended = ", ".join(count for count in counts if not count.startswith("0 ")) or "nothing was to be done"
-    return "\n".join([*lines, _cell(ended + ("; interrupted" if report.interrupted else "") + ".")]) + "\n"
+    return "\n".join([*lines, escaped(ended + ("; interrupted" if report.interrupted else "") + ".")]) + "\n"
 
 
 def _heading(target: Target) -> str:
@@ -55,11 +55,11 @@ def _rows(step: Step) -> list[tuple[str, ...]]:
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [titles, ["---"] * len(titles), *([_cell(cell) for cell in row] for row in rows)]
+    lines = [titles, ["---"] * len(titles), *([escaped(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _cell(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that means itself: what Markdown or HTML would take for its own is escaped."""
     plain = visible(text).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|#~@!])", r"\\\1", plain)

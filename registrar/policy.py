@@ -73,8 +73,12 @@ def _applier(mount: str, prefix: str, _paths: Sequence[str]) -> Iterator[Grant]:
 
 def _developer(mount: str, prefix: str, paths: Sequence[str]) -> Iterator[Grant]:
     yield Grant("auth/token/lookup-self", ("read",), "how long the token lives")
-    for path in paths:
-        yield Grant(f"{mount}/data/{prefix}/{path}", ("read",), "the credential, and the facts that come with it")
+    yield from (reading(mount, prefix, path) for path in paths)
+
+
+def reading(mount: str, prefix: str, path: str) -> Grant:
+    """What it takes to read one credential and nothing else."""
+    return Grant(f"{mount}/data/{prefix}/{path}", ("read",), "the credential, and the facts that come with it")
 
 
 def _data_of(secret: str, mount: str) -> str:
@@ -86,9 +90,10 @@ def _data_of(secret: str, mount: str) -> str:
 
 def hcl(lines: Iterable[Grant]) -> str:
     """The policy as Vault reads it, each line below the reason for it."""
-    return "\n".join(f"# {grant.why}\n{_line(grant)}" for grant in lines)
+    return "\n".join(f"# {grant.why}\n{line(grant)}" for grant in lines)
 
 
-def _line(grant: Grant) -> str:
+def line(grant: Grant) -> str:
+    """One line of the policy."""
     capabilities = ", ".join(f'"{capability}"' for capability in grant.capabilities)
     return f'path "{grant.path}" {{ capabilities = [{capabilities}] }}'

@@ -120,6 +120,7 @@ class Declarations:
     set: str = ""
     default_target: str = ""
     manifests: str = "manifests"
+    contact: str = ""  # who to ask: an address, a channel, a page
 
 
 def find(folder: Path) -> Path | None:
@@ -131,6 +132,9 @@ def find(folder: Path) -> Path | None:
     return None
 
 
+_TEXTS: Final = ("set", "manifests", "contact", "default_target")
+
+
 def read(file: Path, shown: str) -> Declarations:
     """Read a registrar.yaml, which messages call `shown`; a UsageError has everything that is wrong with it."""
     try:
@@ -140,16 +144,17 @@ def read(file: Path, shown: str) -> Declarations:
         raise UsageError(f"{shown} cannot be read: {error.strerror}", hint="name another one with --config") from None
     reader = Reader(shown)
     root = reader.read(data, public=("login_client_id",))
-    fields = reader.fields(root, ("set", "manifests", "default_target", "targets"), FILE_NAME) if root else {}
+    fields = reader.fields(root, (*_TEXTS, "targets"), FILE_NAME) if root else {}
     targets = _targets(reader, fields["targets"]) if "targets" in fields else {}
-    texts = {key: _text(reader, fields[key], key) for key in ("set", "manifests", "default_target") if key in fields}
+    texts = {key: _text(reader, fields[key], key) for key in _TEXTS if key in fields}
     default = texts.get("default_target", "")
     if default and default not in targets:
         hint = did_you_mean(default, targets)
         reader.report(f"there is no target {quoted(default)}", fields["default_target"], hint=hint)
     if errors := [finding for finding in ordered(reader.findings) if finding.level is Level.ERROR]:
         raise UsageError("\n".join(f"{finding}; {finding.hint}" for finding in errors), hint=f"edit {shown}")
-    return Declarations(targets, texts.get("set", ""), default, texts.get("manifests", "") or "manifests")
+    manifests = texts.get("manifests", "") or "manifests"
+    return Declarations(targets, texts.get("set", ""), default, manifests, texts.get("contact", ""))
 
 
 def _text(reader: Reader, node: Node, key: str) -> str:

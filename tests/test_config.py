@@ -58,6 +58,22 @@ def message(text: str, cwd: Path) -> str:
     return refused(Flags(), {}, cwd).message
 
 
+def test_whom_to_ask_is_declared_for_all_targets(tmp_path: Path) -> None:
+    assert load(Flags(), BOTH, tmp_path).contact == ""
+    (tmp_path / "registrar.yaml").write_text("contact: nexus-admins@example.org, room 12\ntargets: {dev: {}}")
+    assert load(Flags(), BOTH, tmp_path).contact == "nexus-admins@example.org, room 12"
+
+
+def test_where_vault_is_can_be_asked_for_without_a_way_to_log_in(tmp_path: Path) -> None:
+    (tmp_path / "registrar.yaml").write_text("targets: {dev: {vault_auth: {method: cert}}}")
+    found = load(Flags(), BOTH, tmp_path, need=Need.ADDRESS)
+    assert (found.target.vault_addr, found.target.nexus_url) == ("https://vault.example.org", "")
+    assert found.vault == VaultLogin()
+    assert load(Flags(), {"BAO_ADDR": "https://bao.example.org"}, tmp_path, need=Need.ADDRESS).target.vault_addr
+    assert "no Vault" in refused(Flags(), {}, tmp_path, Need.ADDRESS).message
+    assert "certificate" in refused(Flags(), BOTH, tmp_path, Need.VAULT).message
+
+
 def test_the_default_target_of_a_file(repository: Path) -> None:
     below = repository / "some" / "folder"
     below.mkdir(parents=True)
@@ -261,6 +277,7 @@ def test_folders_that_are_refused(tmp_path: Path, prefix: str) -> None:
     ("text", "said"),
     [
         ("target: {}", "registrar.yaml:1:1: registrar.yaml has no key `target`; did you mean `targets`?"),
+        ("contact: [x]", "registrar.yaml:1:10: contact is a string, not a list"),
         ("targets: {dev: {nexus: x}}", "registrar.yaml:1:17: a target has no key `nexus`; did you mean `nexus_url`?"),
         ("targets: {dev: {}, dev: {}}", "registrar.yaml:1:20: the key `dev` is written twice; keep one of them"),
         ("targets: {5: {}}", "registrar.yaml:1:11: `5` is read as a number, not as a string; quote it"),

@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "login": ("registrar.cli.login", "Sign in to Nexus, and keep the session until it ends."),
     "logout": ("registrar.cli.login", "Forget the kept session, and end it where Nexus can."),
     "whoami": ("registrar.cli.login", "Tell who Nexus and Vault take us for, by what, and until when."),
+    "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
     "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
     "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
     "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),

@@ -9,6 +9,7 @@ import click
 
 from registrar.cli import connection_options, no_command
 from registrar.cli.output import Format, data, document, output_option, say
+from registrar.cli.template import template
 
 
 @click.group(invoke_without_command=True)
@@ -16,6 +17,9 @@ from registrar.cli.output import Format, data, document, output_option, say
 def creds(ctx: click.Context, /) -> int | None:
     """Fetch the credential of an application."""
     return no_command(ctx)
+
+
+creds.add_command(template)
 
 
 @output_option

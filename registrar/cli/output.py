@@ -22,6 +22,7 @@ class Format(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    MARKDOWN = "markdown"
 
 
 def begin(words: Sequence[str]) -> None:
@@ -96,6 +97,15 @@ def document(text: str) -> None:
 
 def output_option(command: Command) -> Command:
     """`--output text|json`: the format never changes the exit code."""
+    return _output(command, Format.TEXT, Format.JSON)
+
+
+def markdown_option(command: Command) -> Command:
+    """`--output text|json|markdown`, for what is written to be passed on."""
+    return _output(command, *Format)
+
+
+def _output(command: Command, *formats: Format) -> Command:
 
     def chosen(ctx: click.Context, option: click.Parameter, value: str) -> Format:  # noqa: ARG001 (click's signature)
         _Asked.format, _Asked.answered = Format(value), False
@@ -103,7 +113,7 @@ def output_option(command: Command) -> Command:
 
     option = click.Option(
         ["-o", "--output", "output"],
-        type=click.Choice([str(name) for name in Format]),
+        type=click.Choice([str(name) for name in formats]),
         default="text",
         show_default=True,
         callback=chosen,

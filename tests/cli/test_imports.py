@@ -177,7 +177,13 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (*([name] for name in cli._COMMANDS), ["creds", "get"], ["creds", "list"], ["creds", "history"]):
+    for words in (
+        *([name] for name in cli._COMMANDS),
+        ["creds", "get"],
+        ["creds", "list"],
+        ["creds", "history"],
+        ["creds", "template"],
+    ):
         assert main([*words, "--help"]) == 0
         told = capsys.readouterr()
         assert told.out.startswith(f"Usage: registrar {' '.join(words)} ")
