@@ -87,7 +87,14 @@ def test_the_gate_runs_what_the_readme_says() -> None:
         assert said in gate
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith(".venv/bin/registrar")])
+def commands(section: str) -> list[str]:
+    """The commands of one section, by its heading."""
+    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    shown = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
+    return [line.removeprefix("$ ") for line in shown.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("command", [one for one in commands("Try it") if one.startswith(".venv/bin/registrar")])
 def test_the_sandbox_commands_work_after_the_first(command: str, home: Path) -> None:
     done = registrar(home, *shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
