@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import string
 from collections.abc import Callable, Iterator
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from registrar.sandbox import nexus_pages as pages
 from registrar.sandbox.aspnet import Endpoint, Values
@@ -167,9 +166,7 @@ def _return_url(given: dict[str, str]) -> str:
 
 
 def _to_sign_in(request: Request, path: str) -> Answer:
-    # a raw query may hold bytes that are not ASCII, which no returnUrl may
-    query = quote(request.query_string.encode("latin-1"), safe=string.punctuation)
-    here = f"{path}?{query}" if query else path
+    here = f"{path}?{request.query_string}" if request.query_string else path
     return _redirect(307, f"http://{request.headers['host']}/login/signin?{urlencode({'returnUrl': here})}")
 
 

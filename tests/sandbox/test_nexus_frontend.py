@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
+from registrar import sandbox
 from registrar.sandbox.nexus import STAGES
 from registrar.sandbox.nexus_store import USERS, User
 from tests.sandbox.browser import Browser, Page
@@ -178,6 +179,18 @@ def test_a_session_ends_after_eight_hours(open_site: Opener, browse: BrowserOpen
     assert browser.get(AUTHORIZE, params=asked(made)).status_code == 307
     browse(site).sign_in()
     assert _sessions(site) == 1
+
+
+def test_the_whole_sandbox_goes_by_the_clock_that_it_is_given() -> None:
+    clock = Clock(time.time())
+    with contextlib.ExitStack() as stack:
+        running = sandbox.start(":memory:", nexus_port=0, vault_port=0, clock=clock)
+        stack.callback(running.close)
+        browser = stack.enter_context(contextlib.closing(Browser(running.nexus_url)))
+        browser.sign_in()
+        assert "Signed in: plain" in browser.page("/").text
+        clock.now += 9 * HOUR_S
+        assert "Sign in" in browser.page("/").links
 
 
 def test_signing_in_anew_replaces_the_session(open_site: Opener, browse: BrowserOpener) -> None:
