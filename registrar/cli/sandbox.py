@@ -44,7 +44,8 @@ def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: s
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     data(running.ready())
-    say(f"Nexus and Vault stand-ins; state in {path}. Ctrl-C ends them. In another terminal:\n")
+    say(f"Nexus and Vault stand-ins; state in {path}. Ctrl-C ends them.")
+    say(f"Users sign in at {running.nexus_url}, in a browser. In another terminal:\n")
     for name, value in (
         ("NEXUS_URL", running.nexus_url),
         ("NEXUS_API_KEY", running.sysadmin.api_key),

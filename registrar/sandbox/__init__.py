@@ -1,4 +1,4 @@
-"""Embedded stand-ins of Nexus and Vault on loopback, for a first try, for demonstrations and for tests.
+"""Embedded stand-ins of Nexus, its web frontend included, and Vault, for a first try, demonstrations and tests.
 
 They answer as the real servers do, exchange for exchange, and keep what they hold in one SQLite file. Nothing here is
 imported by, or imports, the rest of registrar: a stand-in that shared code with the client would share its mistakes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ __all__ = ["STAGES", "Account", "Sandbox", "start"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The API key of one of the sandbox's two users."""
+    """The API key of one of the two users that programs work as."""
 
     api_key: str
     api_secret: str
@@ -61,13 +62,15 @@ def start(
     nexus_port: int | None = None,
     vault_port: int | None = None,
     latency_s: float = 0.0,
+    clock: Callable[[], float] = time.time,
 ) -> Sandbox:
     """Open the state and serve both stand-ins; a port of 0 is any free one, None the one this state had first.
 
-    Raises OSError for a given port that is in use. A state of `:memory:` is gone with the sandbox.
+    All that expires in Nexus goes by `clock`, in seconds since 1970. Raises OSError for a given port that is in use.
+    A state of `:memory:` is gone with the sandbox.
     """
     state = State(path)
-    nexus, vault = Nexus(state, stage), Vault(state)
+    nexus, vault = Nexus(state, stage, clock=clock), Vault(state)
     servers: list[Server] = []
 
     def close() -> None:

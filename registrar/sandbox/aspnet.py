@@ -76,7 +76,7 @@ class Router:
     def add(self, method: str, template: str, endpoint: Endpoint) -> None:
         *head, last = template.split("/")
         parameter, _, constraint = last.strip("{}").partition(":") if last.startswith("{") else ("", "", "")
-        key = tuple(part.lower() for part in (*head, "{}" if parameter else last))
+        key = tuple(part.lower() for part in (*head, "{}" if parameter else last)) if template else ()
         entry = self._templates.setdefault(key, _Template(parameter, constraint == "long", {}))
         entry.endpoints[method] = endpoint
 
@@ -195,6 +195,11 @@ class Binding:
         if value is None:
             self._error(name, f"The {parameter} field is required.")
         return value or ""
+
+    def posted(self, name: str) -> str:
+        """A field of a form, empty where it is absent or blank."""
+        value = next((value for found, value in self._request.form if found.lower() == name.lower()), "")
+        return value if value.strip() else ""
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self._query.get(name.lower())

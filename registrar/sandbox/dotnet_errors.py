@@ -46,6 +46,17 @@ class UnreadableTokenError(DotnetError):
     dotnet_type = "System.ArgumentException"
 
 
+class OauthError(DotnetError):
+    """RFC 6749's error with its description, and the status it is answered with."""
+
+    dotnet_type = "deeplynx.helpers.exceptions.OauthException"
+
+    def __init__(self, error: str, description: str, status: int = 400) -> None:
+        super().__init__(description)
+        self.error = error
+        self.status = status
+
+
 class SavingError(DotnetError):
     """PostgreSQL refused the write; `state` is its five-character code, `reason` its message."""
 

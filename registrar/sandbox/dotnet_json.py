@@ -25,10 +25,15 @@ _UNCLOSED = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A property of a .NET class: a string, or a nullable double; `name` is spelled as in C#."""
+    """A property of a .NET class: a string, a nullable double or a bool.
+
+    `name` is spelled as in C#; `spelled` is its name in JSON where an attribute gives it another.
+    """
 
     name: str
+    spelled: str = ""
     is_number: bool = False
+    is_boolean: bool = False
     required: bool = False
     max_length: int | None = None
 
@@ -58,14 +63,14 @@ class _Token:
     raw: bytes
 
 
-def read(body: bytes, model: Model) -> dict[str, str | float | None] | None:
+def read(body: bytes, model: Model) -> dict[str, str | float | bool | None] | None:
     """The members `model` knows by their C# names, absent ones left out; None for a JSON null.
 
     Names match in any case, unknown members are skipped, and of twins the last one counts.
     """
-    members = {member.name.lower(): member for member in model.members}
+    members = {(member.spelled or member.name).lower(): member for member in model.members}
     scanner = _Scanner(body.removeprefix(b"\xef\xbb\xbf"), members.keys())
-    values: dict[str, str | float | None] = {}
+    values: dict[str, str | float | bool | None] = {}
     for token in scanner.tokens():
         if token.depth == 0:
             if token.raw == b"null":
@@ -74,8 +79,16 @@ def read(body: bytes, model: Model) -> dict[str, str | float | None] | None:
             if token.raw != b"{":
                 scanner.refuse(model.type_name)
         elif token.depth == 1 and token.name is not None and (member := members.get(token.name.lower())):
-            values[member.name] = _number(token, scanner) if member.is_number else _string(token, scanner)
+            values[member.name] = _value(token, member, scanner)
     return values
+
+
+def _value(token: _Token, member: Member, scanner: _Scanner) -> str | float | bool | None:
+    if member.is_boolean:
+        if token.raw not in (b"true", b"false"):
+            scanner.refuse("System.Boolean")
+        return token.raw == b"true"
+    return _number(token, scanner) if member.is_number else _string(token, scanner)
 
 
 def _string(token: _Token, scanner: _Scanner) -> str | None:

@@ -37,6 +37,22 @@ class Request:
         """The query's pairs in order, empty values kept."""
         return parse_qsl(self.query_string, keep_blank_values=True)
 
+    @property
+    def form(self) -> list[tuple[str, str]]:
+        """A urlencoded body's pairs in order, empty values kept; of any other body, none."""
+        media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != "application/x-www-form-urlencoded":
+            return []
+        return parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True)
+
+    def cookie(self, name: str) -> str:
+        """The first cookie of this name, empty where there is none."""
+        for crumb in self.headers.get("cookie", "").split(";"):
+            found, _, value = crumb.strip().partition("=")
+            if found == name:
+                return value
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -1,7 +1,7 @@
-"""A DeepLynx Nexus on loopback: OAuth applications, keys, tokens and the handshake, as each recorded stage has them.
+"""A DeepLynx Nexus on loopback: OAuth applications, keys, tokens, the handshake and its frontend, stage by stage.
 
-Owns the way of a request to its action and back. Device codes, organisations and whatever else is not about OAuth
-applications are not served.
+Owns the way of a request to its action and back. Organisations and whatever else is not about OAuth applications are
+not served.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,13 @@ from registrar.sandbox.aspnet import RefusedError, Router, Values, as_object, en
 from registrar.sandbox.dotnet_errors import DotnetError, UnreadableTokenError
 from registrar.sandbox.http import Answer, Request
 from registrar.sandbox.nexus_controllers import Business, Call
+from registrar.sandbox.nexus_device import Devices
+from registrar.sandbox.nexus_frontend import Frontend
 from registrar.sandbox.nexus_handshake import Handshake
-from registrar.sandbox.nexus_routes import ACTIONS, AUTHORIZE, Action
+from registrar.sandbox.nexus_routes import ACTIONS, AUTHORIZE, DEVICE_ACTIONS, Action
+from registrar.sandbox.nexus_sessions import Sessions
 from registrar.sandbox.nexus_stages import BUILDS, Access, Face
-from registrar.sandbox.nexus_store import NOBODY, USERS, Applications, User, open_tables, printed, ticks_now
+from registrar.sandbox.nexus_store import NOBODY, Applications, Clock, User, open_tables, printed, ticks_now
 from registrar.sandbox.nexus_tokens import Tokens, bearer
 from registrar.sandbox.state import State
 
@@ -30,25 +34,35 @@ _VERSION = re.compile(r"v([0-9]+)(?:\.0)?", re.IGNORECASE | re.ASCII)
 class Nexus:
     """The server at one stage; all that it remembers is in the state.
 
-    `sysadmin` and `user` are the keys of users 1 and 2, made with the state and kept in it.
+    `sysadmin` and `user` are the keys of users 1 and 2, made with the state and kept in it. All that expires goes by
+    `clock`.
     """
 
-    def __init__(self, state: State, stage: str = "v2") -> None:
+    def __init__(self, state: State, stage: str = "v2", *, clock: Clock = time.time) -> None:
         self._build = BUILDS[stage]
-        self.sysadmin, self.user = open_tables(state)
-        tokens = Tokens(state)
-        self._business = Business(Applications(state), tokens, Handshake(state, tokens))
+        self.sysadmin, self.user, *_ = open_tables(state)
+        tokens = Tokens(state, clock)
+        devices = Devices(state, tokens, clock)
+        self._business = Business(Applications(state), tokens, Handshake(state, tokens, clock), devices)
         self._router = Router()
         for template in self._build.health:
             self._router.add("GET", template, _health)
-        self._router.add("GET", "api/oauth/authorize", self._frontend_authorize)
+        frontend = Frontend(
+            Sessions(state, clock),
+            self._business.applications,
+            devices,
+            self._authorize_as,
+            device_codes=any(face.device_codes for face in self._build.faces),
+        )
+        for method, template, endpoint in frontend.routes():
+            self._router.add(method, template, endpoint)
         for face in self._build.faces:
             self._route(face)
 
     def _route(self, face: Face) -> None:
         prefixes = [prefix.format(version=face.version) for prefix in self._build.prefixes]
         for prefix in prefixes:
-            for action in ACTIONS:
+            for action in _actions(face):
                 self._router.add(action.method, prefix + action.route, functools.partial(self._run, face, action))
         document = functools.partial(_openapi, face, prefixes[0])
         for template in self._build.openapi:
@@ -90,12 +104,13 @@ class Nexus:
             return refusal
         return _executed(action, Call(self._business, request, face, user or NOBODY, values))
 
-    def _frontend_authorize(self, request: Request, values: Values) -> Answer:
-        """The web frontend's proxy to v1, for a browser in which user 2 is signed in."""
-        answer = _executed(AUTHORIZE, Call(self._business, request, self._build.faces[0], USERS[1], values))
-        if answer.status == 302:
-            return Answer(302, headers={"location": answer.headers["location"]})
-        return Answer(answer.status, answer.body, {"content-type": "application/json"})
+    def _authorize_as(self, request: Request, user: User) -> Answer:
+        # the frontend's backend is v1, whichever versions there are
+        return _executed(AUTHORIZE, Call(self._business, request, self._build.faces[0], user, {}))
+
+
+def _actions(face: Face) -> tuple[Action, ...]:
+    return (*ACTIONS, *DEVICE_ACTIONS) if face.device_codes else ACTIONS
 
 
 def _refusal(request: Request, access: Access, user: User | None, *, has_token: bool) -> Answer | None:
@@ -131,7 +146,7 @@ def _health(request: Request, values: Values) -> Answer:  # noqa: ARG001 - alway
 
 def _openapi(face: Face, prefix: str, request: Request, values: Values) -> Answer:  # noqa: ARG001 - one document a face
     paths: dict[str, dict[str, Any]] = {}
-    for action in ACTIONS:
+    for action in _actions(face):
         path = f"/{prefix}{action.route}".replace(":long", "")
         operation = {"operationId": action.operation, "responses": {"200": {"description": "OK"}}}
         paths.setdefault(path, {})[action.method.lower()] = operation

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from registrar.sandbox.aspnet import Binding, RefusedError, Values, as_object, as_string
+from registrar.sandbox.dotnet_errors import OauthError
 from registrar.sandbox.http import Answer, Request
+from registrar.sandbox.nexus_device import Devices
 from registrar.sandbox.nexus_handshake import Exchange, Handshake
-from registrar.sandbox.nexus_stages import TOKEN, Face
+from registrar.sandbox.nexus_stages import DECISION, TOKEN, Face
 from registrar.sandbox.nexus_store import ApiKey, Applications, User
 from registrar.sandbox.nexus_tokens import Tokens
 
@@ -24,6 +26,7 @@ class Business:
     applications: Applications
     tokens: Tokens
     handshake: Handshake
+    devices: Devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,44 @@ def exchange(call: Call) -> Answer:
     call.check(binding)
     token = call.business.handshake.exchange(offer)
     return call.face.style.exchanged(call.request, token, offer.minutes_or_default, offer.state)
+
+
+# Device authorization
+
+
+def begin_device(call: Call) -> Answer:
+    binding = Binding(call.request)
+    # HOSTED_LINK, which is where the frontend is: here, under the name that the device knows
+    verification_uri = f"http://{call.request.headers.get('host', 'localhost')}/oauth/device/verify"
+    begun = call.business.devices.begin(binding.posted("client_id"), binding.posted("scope"), verification_uri)
+    return as_object(call.request, 200, begun)
+
+
+def grant_token(call: Call) -> Answer:
+    binding = Binding(call.request)
+    client_id = binding.posted("client_id")
+    match binding.posted("grant_type"):
+        case "":
+            raise OauthError("invalid_request", "grant_type is required")
+        case "urn:ietf:params:oauth:grant-type:device_code":
+            granted = call.business.devices.grant(binding.posted("device_code"), client_id)
+        case "refresh_token":
+            granted = call.business.devices.refresh(binding.posted("refresh_token"), client_id)
+        case _:
+            raise OauthError("unsupported_grant_type", "Unsupported grant_type")
+    return as_object(call.request, 200, granted)
+
+
+def look_up_device(call: Call) -> Answer:
+    return as_object(call.request, 200, call.business.devices.look_up(Binding(call.request).text("user_code") or ""))
+
+
+def decide_device(call: Call) -> Answer:
+    binding = Binding(call.request)
+    fields = binding.document("requestDto", DECISION)
+    call.check(binding)
+    approve = bool(fields.get("Approve"))
+    return as_object(call.request, 200, call.business.devices.decide(fields["UserCode"], call.user.id, approve=approve))
 
 
 # Shapes

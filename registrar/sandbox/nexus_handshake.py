@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote_plus, urlsplit
 
 from registrar.sandbox.dotnet_errors import InvalidOperationError, KeyNotFoundError, SecurityError, UriFormatError
-from registrar.sandbox.nexus_store import is_secret
+from registrar.sandbox.nexus_store import Clock, is_secret
 from registrar.sandbox.nexus_tokens import Tokens
 from registrar.sandbox.state import State
 
@@ -41,13 +41,14 @@ class Exchange:
 class Handshake:
     """The codes handed out and not yet forgotten."""
 
-    def __init__(self, state: State, tokens: Tokens) -> None:
+    def __init__(self, state: State, tokens: Tokens, clock: Clock = time.time) -> None:
         self._state = state
         self._tokens = tokens
+        self._clock = clock
 
     def authorize(self, client_id: str, redirect_uri: str, state: str, user_id: int) -> str:
         """The URL to send the browser to; user 0 is nobody, and gets a code all the same."""
-        now, code = time.time(), secrets.token_urlsafe(32)
+        now, code = self._clock(), secrets.token_urlsafe(32)
         with self._state.transaction() as db:
             application = _active(db, client_id)
             _check_redirect(redirect_uri, application)
@@ -61,13 +62,12 @@ class Handshake:
     def exchange(self, offer: Exchange) -> str:
         """The token; a check that fails leaves the code usable."""
         with self._state.transaction() as db:
-            user_id = _consume(db, offer)
+            user_id = _consume(db, offer, self._clock())
         key = self._tokens.create_key(user_id, offer.client_id)
         return self._tokens.create_token(key, offer.minutes_or_default)
 
 
-def _consume(db: sqlite3.Connection, offer: Exchange) -> int:
-    now = time.time()
+def _consume(db: sqlite3.Connection, offer: Exchange, now: float) -> int:
     row = db.execute("SELECT * FROM nexus_code WHERE code = ?", (offer.code,)).fetchone()
     # the cache forgets a code the moment it expires, so nobody is ever told that it has
     if row is None or row["kept_until"] < now:

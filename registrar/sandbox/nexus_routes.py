@@ -156,3 +156,20 @@ ACTIONS = (
         catch_as_oauth("Unexpected error occurred during OAuth token exchange"),
     ),
 )
+
+
+def _device_action(method: str, route: str, operation: str, access: Access, run: Callable[[Call], Answer]) -> Action:
+    # v2 alone has them, and asks no action what to make of an exception
+    return Action(method, route, operation, lambda _: access, run, catch_as_message("", {}))
+
+
+DEVICE_ACTIONS = (
+    _device_action("POST", "oauth/device/code", "api_oauth_device_code", Access.ANYONE, controllers.begin_device),
+    _device_action("POST", "oauth/token", "api_oauth_token", Access.ANYONE, controllers.grant_token),
+    _device_action(
+        "GET", "oauth/device/verify", "api_oauth_device_verify_lookup", Access.USER, controllers.look_up_device
+    ),
+    _device_action(
+        "POST", "oauth/device/verify", "api_oauth_device_verify_decision", Access.USER, controllers.decide_device
+    ),
+)

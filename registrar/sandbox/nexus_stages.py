@@ -38,6 +38,12 @@ TOKEN = Model(
 )
 
 
+DECISION = Model(
+    "deeplynx.models.DeviceAuthorizationDecisionRequestDto",
+    (Member("UserCode", spelled="user_code", required=True), Member("Approve", spelled="approve", is_boolean=True)),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One API version as one stage serves it."""
@@ -49,6 +55,7 @@ class Face:
     create: Model = field(default_factory=lambda: _creation(50, 250))
     time_zone: str = "Z"
     paged: bool = False
+    device_codes: bool = False
     reported: Mapping[str, str] = field(default_factory=dict)
     deprecation: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,9 +95,10 @@ _EARLIER = Stage(
 _NEWEST = Stage(
     faces=(
         Face(1, Legacy(), reported=_SECOND, deprecation={"deprecation": "@1785888000"}),
-        Face(2, Problems(), paged=True, reported=_SECOND),
+        Face(2, Problems(), paged=True, device_codes=True, reported=_SECOND),
     ),
     supported=frozenset({"2"}),
 )
-# v1-deprecated and v2 are one server, recorded at its two versions
-BUILDS = {"v1": _OLDEST, "v1-deprecated": _NEWEST, "v2": _NEWEST, "v2-array": _EARLIER}
+# one server, recorded at its two versions; at v1 it stands for a build of it that has no device codes yet
+_DEPRECATED = replace(_NEWEST, faces=tuple(replace(face, device_codes=False) for face in _NEWEST.faces))
+BUILDS = {"v1": _OLDEST, "v1-deprecated": _DEPRECATED, "v2": _NEWEST, "v2-array": _EARLIER}

@@ -10,7 +10,7 @@ import hmac
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -55,6 +55,19 @@ _TABLES = (
         used INTEGER NOT NULL DEFAULT 0, kept_until REAL NOT NULL
     ) STRICT""",
     "CREATE INDEX IF NOT EXISTS nexus_code_kept_until ON nexus_code (kept_until)",
+    """CREATE TABLE IF NOT EXISTS nexus_device (
+        device_hash TEXT PRIMARY KEY, user_hash TEXT NOT NULL UNIQUE,
+        application_id INTEGER NOT NULL REFERENCES nexus_application (id) ON DELETE CASCADE,
+        user_id INTEGER REFERENCES nexus_user (id), scope TEXT, status TEXT NOT NULL DEFAULT 'pending',
+        interval_s INTEGER NOT NULL, expires_at REAL NOT NULL, last_polled_at REAL
+    ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS nexus_refresh_token (
+        hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES nexus_user (id),
+        application_id INTEGER NOT NULL REFERENCES nexus_application (id) ON DELETE CASCADE, expires_at REAL NOT NULL
+    ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS nexus_session (
+        hash TEXT PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES nexus_user (id), expires_at REAL NOT NULL
+    ) STRICT""",
 )
 _COLUMNS = {
     "Name": "name",
@@ -66,6 +79,9 @@ _COLUMNS = {
 
 Fields = Mapping[str, str | None]
 """An application's fields under their C# names."""
+
+Clock = Callable[[], float]
+"""What time it is for all that expires, in seconds since 1970."""
 
 
 class ApiKey(NamedTuple):
@@ -85,9 +101,15 @@ class User:
 USERS = (
     User(1, "developer@localhost", "developer@localhost", "developer@localhost", is_sys_admin=True),
     User(2, "plain", "plain@example.test", "plain", is_sys_admin=False),
+    User(3, "reviewer", "reviewer@example.test", "reviewer", is_sys_admin=False),
 )
 
 NOBODY = User(0, "", "", "", is_sys_admin=False)
+
+
+def as_user(row: sqlite3.Row) -> User:
+    """A row of nexus_user."""
+    return User(row["id"], row["name"], row["email"], row["username"], is_sys_admin=bool(row["is_sys_admin"]))
 
 
 def new_key() -> str:
@@ -118,8 +140,8 @@ def printed(ticks: int, digits: int = 7) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
-def open_tables(state: State) -> tuple[ApiKey, ApiKey]:
-    """Make the tables where they are missing; the keys that the two users were given first."""
+def open_tables(state: State) -> list[ApiKey]:
+    """Make the tables and users where they are missing; the key that each of USERS was given first."""
     first_keys = []
     for user in USERS:
         kept = state.setting(f"nexus api key of user {user.id}", f"{new_key()} {new_key()}")
@@ -127,12 +149,12 @@ def open_tables(state: State) -> tuple[ApiKey, ApiKey]:
     with state.transaction() as db:
         for statement in _TABLES:
             db.execute(statement)
-        if db.execute("SELECT 1 FROM nexus_user").fetchone() is None:
-            for user, key in zip(USERS, first_keys, strict=True):
-                row = (user.id, user.name, user.email, user.username, int(user.is_sys_admin))
-                db.execute("INSERT INTO nexus_user VALUES (?, ?, ?, ?, ?)", row)
+        for user, key in zip(USERS, first_keys, strict=True):
+            row = (user.id, user.name, user.email, user.username, int(user.is_sys_admin))
+            # a key that was deleted does not come back with the next process
+            if db.execute("INSERT OR IGNORE INTO nexus_user VALUES (?, ?, ?, ?, ?)", row).rowcount:
                 add_key(db, key, user.id, None)
-    return first_keys[0], first_keys[1]
+    return first_keys
 
 
 def add_key(db: sqlite3.Connection, key: ApiKey, user_id: int, application_id: int | None) -> None:
@@ -170,6 +192,13 @@ class Applications:
         if hide_archived and row["isArchived"]:
             raise KeyNotFoundError(f"Oauth application with id {application_id} is archived")
         return _shown(row)
+
+    def of_client(self, client_id: str) -> dict[str, Any] | None:
+        """The application with this client id, None where there is none or it is archived."""
+        query = "SELECT * FROM nexus_application_shown WHERE clientId = ? AND NOT isArchived"
+        with self._state.transaction() as db:
+            row = db.execute(query, (client_id,)).fetchone()
+        return _shown(row) if row else None
 
     def create(self, fields: Fields, user_id: int) -> dict[str, str]:
         """The answer to a create: the only time the secret is shown, and without the id."""

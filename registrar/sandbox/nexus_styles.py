@@ -15,6 +15,7 @@ from registrar.sandbox.dotnet_errors import (
     DotnetError,
     InvalidOperationError,
     KeyNotFoundError,
+    OauthError,
     SecurityError,
     UnauthorizedAccessError,
 )
@@ -111,6 +112,8 @@ class Problems:
         return self.crashed(request, error)
 
     def crashed(self, request: Request, error: DotnetError) -> Answer:
+        if isinstance(error, OauthError):
+            return as_object(request, error.status, {"error": error.error, "error_description": str(error)})
         status, title, section, detail = 500, "Internal Server Error", "6.6.1", self._detail or str(error)
         if isinstance(error, KeyNotFoundError):
             status, title, section, detail = 404, "Not Found", "6.5.4", "The requested resource was not found."

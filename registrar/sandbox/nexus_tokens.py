@@ -23,7 +23,7 @@ from registrar.sandbox.dotnet_errors import (
     UnreadableTokenError,
 )
 from registrar.sandbox.http import Request
-from registrar.sandbox.nexus_store import ApiKey, User, add_key, is_secret, new_key
+from registrar.sandbox.nexus_store import ApiKey, Clock, User, add_key, as_user, is_secret, new_key
 from registrar.sandbox.state import State
 
 _DEFAULT_MINUTES = 60.0
@@ -34,8 +34,9 @@ _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 class Tokens:
     """The api_keys and oauth_tokens tables."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, clock: Clock = time.time) -> None:
         self._state = state
+        self._clock = clock
         self._signing_key = state.setting("nexus jwt key", secrets.token_urlsafe(32)).encode()
 
     def create_key(self, user_id: int, client_id: str | None) -> ApiKey:
@@ -67,7 +68,7 @@ class Tokens:
 
     def create_token(self, key: ApiKey, minutes: float | None) -> str:
         """A JWT for the key's user; null, zero and negative minutes mean an hour."""
-        now = time.time()
+        now = self._clock()
         life = minutes if minutes is not None and minutes > 0 else _DEFAULT_MINUTES
         with self._state.transaction() as db:
             row = self._checked(db, key)
@@ -105,9 +106,9 @@ class Tokens:
                 " JOIN nexus_api_key k ON k.key = ? AND k.user_id = u.id WHERE t.hash = ? AND NOT t.revoked",
                 (claims["apiKey"], _hash(claims["jti"])),
             ).fetchone()
-        if row is None or claims["exp"] < time.time():
+        if row is None or claims["exp"] < self._clock():
             return None
-        return User(row["id"], row["name"], row["email"], row["username"], is_sys_admin=bool(row["is_sys_admin"]))
+        return as_user(row)
 
     def _checked(self, db: sqlite3.Connection, key: ApiKey) -> sqlite3.Row:
         row: sqlite3.Row | None = db.execute(
@@ -143,11 +144,7 @@ def bearer(request: Request) -> str:
     for name, value in request.query if "token" in request.query_string.lower() else ():
         if name.lower() == "token" and value:
             return value
-    for crumb in request.headers.get("cookie", "").split(";"):
-        name, _, value = crumb.strip().partition("=")
-        if name == "access_token":
-            return value
-    return ""
+    return request.cookie("access_token")
 
 
 def _hash(jti: str) -> str:

@@ -107,11 +107,14 @@ class Services:
 
 
 @contextlib.contextmanager
-def serving(state: str | Path = ":memory:", *, proxies: bool = False, stage: str = "v2") -> Iterator[Services]:
-    """Stand-ins on free ports, or beside the sandbox whose state this is."""
-    ports = {"nexus_port": 0, "vault_port": 0} if state == ":memory:" else {}
+def serving(
+    state: str | Path = ":memory:", *, proxies: bool = False, stage: str = "v2", **options: Any
+) -> Iterator[Services]:
+    """Stand-ins on free ports, or beside the sandbox whose state this is; `options` are more of the sandbox's."""
+    if state == ":memory:":
+        options |= {"nexus_port": 0, "vault_port": 0}
     with contextlib.ExitStack() as stack:
-        running = sandbox.start(state, stage=stage, **ports)
+        running = sandbox.start(state, stage=stage, **options)
         stack.callback(running.close)
         before = [stack.enter_context(Proxy(url)) for url in (running.nexus_url, running.vault_addr) if proxies]
         services = Services(running, *before)

@@ -7,77 +7,16 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
-from registrar.sandbox.http import serving
 from registrar.sandbox.nexus import STAGES, Nexus
 from registrar.sandbox.state import State
+from tests.sandbox.served import CALLBACK, Opener, Site
 
-CALLBACK = "https://viewer.example.org/cb"
 REPORTED = "api-supported-versions"
-
-
-class Site:
-    """A served Nexus and a client signed in as each of its users."""
-
-    def __init__(self, state: State, stage: str, url: str, nexus: Nexus) -> None:
-        self.state, self.stage, self.url, self.nexus = state, stage, url, nexus
-        self.version = "v1" if stage in ("v1", "v1-deprecated") else "v2"
-        self.nobody = httpx.Client(base_url=f"{url}/api/{self.version}/oauth", trust_env=False)
-        self.admin = self._signed_in(nexus.sysadmin)
-        self.user = self._signed_in(nexus.user)
-
-    def _signed_in(self, key: tuple[str, str]) -> httpx.Client:
-        token = self.nobody.post("/tokens", json={"apiKey": key[0], "apiSecret": key[1]}).text
-        headers = {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.nobody.base_url, headers=headers, trust_env=False)
-
-    def root(self, path: str, method: str = "GET", **arguments: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}{path}", trust_env=False, **arguments)
-
-    def create(self, **fields: str) -> dict[str, str]:
-        answer = self.admin.post("/applications", json={"name": "viewer", "callbackUrl": CALLBACK, **fields})
-        assert answer.status_code == 200, answer.text
-        made: dict[str, str] = answer.json()
-        return made
-
-    def code(self, made: dict[str, str], client: httpx.Client | None = None, redirect_uri: str = CALLBACK) -> str:
-        query = {"client_id": made["clientId"], "redirect_uri": redirect_uri, "state": "s"}
-        answer = (client or self.admin).get("/authorize", params=query)
-        assert answer.status_code == 302, answer.text
-        return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
-
-    def exchange(self, made: dict[str, str], code: str, **more: str) -> httpx.Response:
-        query = {"client_id": made["clientId"], "client_secret": made["clientSecretRaw"], "redirect_uri": CALLBACK}
-        return self.nobody.post("/exchange", params={**query, "code": code, "state": "s", **more})
-
-    def close(self) -> None:
-        for client in (self.nobody, self.admin, self.user):
-            client.close()
-
-
-Opener = Callable[..., Site]
-
-
-@pytest.fixture
-def open_site() -> Iterator[Opener]:
-    with contextlib.ExitStack() as stack:
-
-        def opener(stage: str = "v2", path: str | Path = ":memory:") -> Site:
-            state = stack.enter_context(contextlib.closing(State(path)))
-            nexus = Nexus(state, stage)
-            server = stack.enter_context(serving(nexus))
-            site = Site(state, stage, server.url, nexus)
-            stack.callback(site.close)
-            return site
-
-        yield opener
 
 
 # Routing
@@ -100,7 +39,6 @@ def test_other_spellings_of_a_path_reach_it(open_site: Opener, path: str) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/v2",
         "/api/v2//oauth/applications",
@@ -522,21 +460,6 @@ def test_v1_reports_the_life_that_was_asked_for(open_site: Opener, expiration: s
     assert f'"expires_in":{expires_in},' in text
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_frontend_authorizes_for_the_user_who_is_signed_in(open_site: Opener, stage: str) -> None:
-    site = open_site(stage)
-    made = site.create()
-    query = {"client_id": made["clientId"], "redirect_uri": CALLBACK, "state": "s"}
-    answer = site.root("/api/oauth/authorize", params=query)
-    assert answer.status_code == 302
-    issued = site.exchange(made, parse_qs(urlsplit(answer.headers["location"]).query)["code"][0])
-    token = issued.json()["access_token"] if site.version == "v1" else issued.text
-    current = site.root(f"/api/{site.version}/users/current", headers={"authorization": f"Bearer {token}"})
-    assert current.json()["email"] == "plain@example.test"
-    unknown = site.root("/api/oauth/authorize", params={**query, "client_id": "nope"})
-    assert (unknown.status_code, unknown.json()["error"]) == (404, "invalid_client")
-
-
 # Memory
 
 
@@ -573,6 +496,7 @@ import sys
 from registrar.sandbox.http import Request
 from registrar.sandbox.nexus import Nexus
 from registrar.sandbox.state import State
+from tests.sandbox.served import CALLBACK, Opener, Site
 nexus = Nexus(State(sys.argv[1]), "v2")
 headers = {"authorization": sys.argv[2], "content-type": "application/json"}
 body = b'{"name": "other", "callbackUrl": "https://x"}'
