@@ -24,7 +24,9 @@ _DOTNET_TYPE: Final = re.compile(r"\b(?:\w+\.)+\w*(?:Exception|Error)(?: \(0x[0-
 SAID_CHARACTERS: Final = 200
 
 CHECK_URL: Final = "check nexus_url: it is the address of the Nexus API, with or without /api"
-CHECK_KEY: Final = "set NEXUS_API_KEY and NEXUS_API_SECRET of a Nexus sysadmin, or registrar login as one"
+CHECK_KEY: Final = (
+    "registrar login as a Nexus sysadmin, or set NEXUS_API_KEY and NEXUS_API_SECRET, or NEXUS_TOKEN, of one"
+)
 
 
 def decode(status: int, body: bytes) -> object:

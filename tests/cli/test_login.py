@@ -9,14 +9,15 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from registrar.errors import UsageError
 from registrar.kept import File, Kept
 from registrar.secret import Secret
 from tests.cli.manifests import TWO
-from tests.cli.program import Program, Result
-from tests.cli.services import Services
+from tests.cli.program import Program, Result, finished
+from tests.cli.services import Services, serving
 
 
 @pytest.fixture
@@ -160,6 +161,94 @@ def test_nothing_is_kept_where_there_is_no_home(person: Program, services: Servi
     result = log_in(person, services)
     assert result.code == 64
     assert "set HOME" in result.out
+
+
+# ── the device login ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def by_device(program: Program, services: Services, *words: str) -> Result:
+    """A person reads the code on the terminal, and agrees to it in a browser on another machine."""
+    process = program.start("login", "--no-browser", *words)
+    assert process.stderr
+    said = ""
+    while not (code := re.search(r"^ {4}([\w-]{4,})$", said, re.MULTILINE)):
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    url, account = services.running.nexus_url, services.running.sysadmin
+    body = {"apiKey": account.api_key, "apiSecret": account.api_secret}
+    token = httpx.post(f"{url}/api/v2/oauth/tokens", json=body).text.strip('"')
+    sent = {"user_code": code[1], "approve": True}
+    headers = {"authorization": f"Bearer {token}"}
+    assert httpx.post(f"{url}/api/v2/oauth/device/verify", json=sent, headers=headers).status_code == 200
+    rest = finished(process)
+    return Result(rest.code, rest.out, said + rest.err)
+
+
+@pytest.fixture
+def client_id(services: Services) -> str:
+    """The application that this command line is to Nexus."""
+    made = services.by_hand.create({"name": "registrar", "redirect_uri": "https://registrar.example.org/cb"})
+    return made.client_id
+
+
+def test_a_session_by_the_device_login(person: Program, services: Services, client_id: str) -> None:
+    result = by_device(person, services, "--client-id", client_id)
+    assert result.code == 0, result.err
+    assert "/oauth/device/verify?user_code=" in result.err
+    assert "renewed by itself while Nexus allows it" in result.err
+    assert "manage applications" in person.call("whoami").out
+    (session,) = json.loads(kept_in(person).read_text()).values()
+    assert session["refresh"] not in result.err
+    before = session["token"]
+
+    # it ends, and the next command renews it
+    session["expires_at"] = "2026-01-02T03:04:05+00:00"
+    kept_in(person).write_text(json.dumps({person.environ["NEXUS_URL"]: session}))
+    assert person.call("whoami").code == 0
+    (session,) = json.loads(kept_in(person).read_text()).values()
+    assert session["token"] != before
+
+    # and logging out ends it at Nexus
+    out = person.call("logout")
+    assert "is forgotten, and its token ended at Nexus" in out.err
+    used = {"authorization": f"Bearer {session['token']}"}
+    assert httpx.get(f"{services.running.nexus_url}/api/v2/users/current", headers=used).status_code == 401
+
+
+def test_a_session_that_can_no_longer_be_renewed(person: Program, services: Services, client_id: str) -> None:
+    assert by_device(person, services, "--client-id", client_id).code == 0
+    (session,) = json.loads(kept_in(person).read_text()).values()
+    ended = {**session, "expires_at": "2026-01-02T03:04:05+00:00", "refresh": "withdrawn"}
+    kept_in(person).write_text(json.dumps({person.environ["NEXUS_URL"]: ended}))
+    result = person.call("whoami")
+    assert result.code == 64
+    assert "ended at 2026-01-02 03:04 UTC" in result.out
+
+
+def test_the_target_names_its_application(person: Program, client_id: str) -> None:
+    """Of registrar.yaml; what is no application of this Nexus is told with where to correct it."""
+    nexus, vault = person.environ.pop("NEXUS_URL"), person.environ.pop("VAULT_ADDR")
+    target = f"nexus_url: {nexus}, vault_addr: {vault}, login_client_id: {client_id}x"
+    person.write("registrar.yaml", f"manifests: .\ntargets:\n  dev: {{{target}}}\n")
+    result = person.run("login")
+    assert result.code == 3
+    assert f"no living application with the client id {client_id}x" in result.err
+    assert "login_client_id" in result.err
+
+
+def test_where_there_is_no_device_login_it_is_a_key(tmp_path: Path) -> None:
+    with serving(stage="v1") as services:
+        program = Program(tmp_path, services.environ)
+        for name in ("NEXUS_API_KEY", "NEXUS_API_SECRET"):
+            del program.environ[name]
+        result = log_in(program, services, "--client-id", "any")
+        assert result.code == 0, result.out
+        assert "This Nexus has no device login, so an API key it is." in result.out
+
+
+def test_a_key_where_somebody_wants_one(person: Program, services: Services, client_id: str) -> None:
+    assert log_in(person, services, "--client-id", client_id, "--with-key").code == 0
 
 
 # ── where it is kept ──────────────────────────────────────────────────────────────────────────────────────────────────
