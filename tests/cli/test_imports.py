@@ -133,6 +133,8 @@ def test_only_the_login_to_vault_starts_a_process() -> None:
     """Whoever starts another one says what that may know of the environment."""
     found = users("subprocess", "Popen", "fork", "os.system", "popen", "webbrowser", "multiprocessing", "click.edit")
     assert found == {"cli/vault_login.py"}
+    becomes = {f"{way}{how}" for way in ("exec", "spawn") for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")}
+    assert users(*becomes, "posix_spawn", "posix_spawnp") == {"cli/exec.py"}
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
