@@ -129,6 +129,12 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
     )
 
 
+def target_names(named: str | None, environ: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
+    """The targets of registrar.yaml, or of the file `named` in its place, in its order."""
+    file = _file(Flags(config=named), environ, cwd)
+    return tuple(targets.read(file, _shown(file, cwd)).targets) if file else ()
+
+
 def environment() -> Mapping[str, str]:
     """The environment of this process, as it is now."""
     return dict(os.environ)

@@ -23,6 +23,18 @@ from registrar.uri import Uri
 
 TIMEOUT_S: Final = 60.0  # Vault's own default
 
+_OF_VAULT: Final = ("TOKEN", "SECRET_ID", "ID_TOKEN", "PASSWORD")
+SECRETS: Final = frozenset(
+    {
+        "NEXUS_TOKEN",
+        "NEXUS_API_KEY",
+        "NEXUS_API_SECRET",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        *(f"{product}_{name}" for product in ("VAULT", "BAO") for name in _OF_VAULT),
+    }
+)
+"""The variables that a login may be in: what they hold is registrar's own, and no business of what it starts."""
+
 
 class Method(enum.StrEnum):
     """How Vault is logged in to; each is the name of the auth method, and of its mount unless said otherwise."""

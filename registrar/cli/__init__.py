@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "logout": ("registrar.cli.login", "Forget the kept session, and end it where Nexus can."),
     "whoami": ("registrar.cli.login", "Tell who Nexus and Vault take us for, by what, and until when."),
     "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
+    "exec": ("registrar.cli.exec", "Become a command that has credentials in its environment."),
     "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
     "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
     "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),
@@ -42,7 +43,10 @@ _COMMANDS: Final = {
     "policy": ("registrar.cli.policy", "Print the Vault policies of planner, applier and developer."),
     "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
     "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
+    "completion": ("registrar.cli.completion", "Print what makes a shell complete commands, flags, targets and names."),
 }
+OWN_FAILURE: Final = 125
+"""The exit code of exec where registrar fails: `env` and `docker run` leave the smaller ones to the command."""
 
 
 class _Commands(click.Group):
@@ -64,7 +68,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS:
+        if args and args[0] not in _COMMANDS and not ctx.resilient_parsing:
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             hint = f"did you mean 'registrar {near[0]}'?" if near else "registrar --help"
             raise UsageError(f"no such command: {args[0]}", hint=hint)
@@ -118,7 +122,9 @@ def connection_options(command: click.Command) -> click.Command:
     short = {"target": ["-t"]}
     for name, told in texts.items():
         metavar = metavars.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
-        command.params.append(click.Option([*short.get(name, []), f"--{name}"], help=told, metavar=metavar))
+        complete = _targets if name == "target" else None
+        words = [*short.get(name, []), f"--{name}"]
+        command.params.append(click.Option(words, help=told, metavar=metavar, shell_complete=complete))
     command.params += [
         click.Option(["--sandbox"], is_flag=True, default=None, help="Use embedded stand-ins of Nexus and Vault."),
         click.Option(
@@ -130,6 +136,12 @@ def connection_options(command: click.Command) -> click.Command:
         click.Option(["--no-color"], is_flag=True, default=None, help="No colour, as with NO_COLOR."),
     ]
     return command
+
+
+def _targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+    from registrar.cli.completion import targets
+
+    return targets(ctx, parameter, incomplete)
 
 
 connection_options(registrar)
@@ -151,7 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         called = [word for word in words if word in _COMMANDS][:1]  # click's parser knows no context
         command = context.command_path if context else " ".join(["registrar", *called])
-        return fail(UsageError(error.format_message(), hint=f"{command} --help"))
+        code = OWN_FAILURE if called == ["exec"] else None
+        return fail(UsageError(error.format_message(), hint=f"{command} --help"), code=code)
     except RegistrarError as error:
         return fail(error)
     except BrokenPipeError:

@@ -13,6 +13,7 @@ import click
 
 from registrar.cli import connection_options
 from registrar.cli.change import Change, Manner, change_options, unguarded
+from registrar.cli.completion import applications
 from registrar.cli.output import Format, output_option
 from registrar.doctor import length
 from registrar.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from registrar.secret import Secret
     from registrar.world import World
 
-_names = click.argument("names", nargs=-1, metavar="NAME...", required=True)
+_names = click.argument("names", nargs=-1, metavar="NAME...", required=True, shell_complete=applications)
 _manifests = click.option(
     "--manifests",
     "paths",
@@ -62,7 +63,7 @@ _grace = click.option(
 @connection_options
 @change_options
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
 @click.option("--all", "every", is_flag=True, help="All of this set but protected ones, which have to be named.")
 @click.option("--older-than", type=_Duration(), metavar="TIME", help="Only where the credential is as old: 90d.")
 @click.option("--back", is_flag=True, help="Return to the credential before, within its grace.")

@@ -60,6 +60,7 @@ class Connection:
     proof: QuietProof | None
     colour: bool
     verbose: bool
+    sandbox: bool = False
 
     @property
     def target(self) -> Target:
@@ -144,7 +145,7 @@ def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = Tru
         records = opening.vault(settings)
         client = opening.nexus(settings, records) if nexus else None
         proof = opening.proof(settings) if nexus else None
-        yield Connection(settings, records, client, proof, opening.colour, opening.verbose)
+        yield Connection(settings, records, client, proof, opening.colour, opening.verbose, opening.sandbox)
 
 
 class Opening(contextlib.ExitStack):
@@ -187,6 +188,11 @@ class Opening(contextlib.ExitStack):
             return self._within._embedded()  # noqa: SLF001 (one of its own kind)
         self._sandbox = self._sandbox or _sandbox(self._given, self._environ, self)
         return self._sandbox
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the services are stand-ins in this process."""
+        return self._sandbox is not None
 
     def vault(self, settings: Settings) -> Vault:
         return self.enter_context(contextlib.closing(_vault(settings, self._trace, attended=self._attended)))

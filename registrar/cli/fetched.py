@@ -22,7 +22,12 @@ def fetch(connection: Connection, name: str, version: int = 0) -> Client:
                 return found
         except AccessDenied as error:
             refused = error
-    path = _path(connection, name, refused)
+    try:
+        path = _path(connection, name, refused)
+    except AccessDenied:
+        if refused or not PATH.fullmatch(name):
+            raise
+        path = name  # which may be read, and has nothing; whether it is a name besides, this login cannot tell
     if found := _read(connection, path, version):
         return found
     location = connection.target.location(path)

@@ -38,8 +38,11 @@ def begin(words: Sequence[str]) -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def data(text: str) -> None:
-    """To stdout, where a program may read it; a RegistrarError where that takes no more, as on a full disk."""
+def data(text: str | bytes) -> None:
+    """To stdout, where a program may read it; a RegistrarError where that takes no more, as on a full disk.
+
+    Bytes are written as they are, where a text would be spelt as the locale can.
+    """
     try:
         click.echo(text)
         return
@@ -89,7 +92,7 @@ class _Asked:
     answered = False
 
 
-def document(text: str) -> None:
+def document(text: str | bytes) -> None:
     """The one JSON document of a command."""
     _Asked.answered = True
     data(text)

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from registrar.cli import connection_options
+from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 
 
 @output_option
 @connection_options
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
 @click.option(
     "--parallelism", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="Proofs at once."
 )

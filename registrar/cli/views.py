@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registrar.cli import connection_options
+from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _manifests = click.option(
 @output_option
 @connection_options
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
 @_manifests
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is not in sync.")
 @click.pass_context
@@ -57,7 +58,7 @@ def status(
 @output_option
 @connection_options
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=applications)
 @_manifests
 @click.pass_context
 def show(ctx: click.Context, /, name: str, paths: tuple[str, ...], output: Format, **flags: Any) -> int:

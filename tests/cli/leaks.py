@@ -169,16 +169,26 @@ def called(words: Collection[str]) -> str:
 
 
 def forms(command: click.Command) -> list[tuple[str, ...]]:
-    """The words that make it speak in each of its ways: every format, and more or less of it."""
+    """The words that make it speak in each of its ways: every format, and more or less of it.
+
+    What is --output json is written in no other --format.
+    """
     found: list[tuple[str, ...]] = [()]
     for option in command.params:
         ways: list[tuple[str, ...]] = [()]
-        if option.name in ("output", "format") and isinstance(option.type, click.Choice):
+        if option.name in ("output", "format_") and isinstance(option.type, click.Choice):
             ways = [(option.opts[0], choice) for choice in option.type.choices]
+            ways += [()] if option.name == "format_" else []
         elif option.name == "verbose":
             ways += [("-v",), ("-vv",)] if getattr(option, "count", False) else [("-v",)]
         found = [(*before, *way) for before in found for way in ways]
-    return found
+    return [form for form in found if not ("json" in form[-2:] and "-o" in form and "--format" in form)]
+
+
+def flagged(words: tuple[str, ...], *flags: str) -> tuple[str, ...]:
+    """The command line with these flags, which are not the flags of a command that exec is to become."""
+    end = words.index("--") if "--" in words else len(words)
+    return (*words[:end], *flags, *words[end:])
 
 
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────────────────

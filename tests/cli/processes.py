@@ -14,7 +14,7 @@ _HOOK = """\
 import json, os, sys
 
 _log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-_children = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "pty.spawn", "webbrowser.open")
+_children = ("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "pty.spawn", "webbrowser.open")
 _failing = {failing!r}
 
 
@@ -34,6 +34,10 @@ def _tell(event, arguments):
         _, words, _, environ = arguments
         environ = os.environ if environ is None else environ
         told = "child", " ".join(map(os.fsdecode, words)), dict(environ)
+    elif event == "os.exec":
+        _, words, environ = arguments
+        texts = dict((os.fsdecode(name), os.fsdecode(text)) for name, text in environ.items())
+        told = "child", " ".join(map(os.fsdecode, words)), texts
     elif event in _children:
         told = "child", repr(arguments), dict(os.environ)
     elif event == "os.putenv":

@@ -68,6 +68,8 @@ READS = (
     ("show", "viewer"),
     ("creds", "get", "viewer", "--field", "client_id"),
     ("creds", "get", "nobody"),
+    ("exec", "nobody", "--", "no-such-command"),
+    ("exec", "viewer", "--", "no-such-command"),
     ("creds", "list"),
     ("creds", "history", "viewer"),
     ("verify",),
@@ -152,7 +154,7 @@ PLACES = {
     "exchange": ("nexus", "POST", "/oauth/exchange"),
 }
 READING = {
-    "read": (("show", "viewer"), ("creds", "get", "viewer"), ("verify",)),
+    "read": (("show", "viewer"), ("creds", "get", "viewer"), ("verify",), ("exec", "viewer", "--", "no-such-command")),
     "authorize": (("verify",),),
     "exchange": (("verify",),),
 }

@@ -144,6 +144,8 @@ def test_only_the_login_to_vault_and_the_browser_are_processes_of_their_own() ->
     """Whoever starts another one says what that may know of the environment."""
     found = users("subprocess", "Popen", "fork", "os.system", "popen", "webbrowser", "multiprocessing", "click.edit")
     assert found == {"cli/vault_login.py", "cli/browsing.py"}
+    becomes = {f"{way}{how}" for way in ("exec", "spawn") for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")}
+    assert users(*becomes, "posix_spawn", "posix_spawnp") == {"cli/exec.py"}
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
