@@ -17,34 +17,46 @@ import click
 from registrar import __version__
 from registrar.errors import RegistrarError, UsageError
 
-# name: (module, what it does); the module has a click command of the same name
-_COMMANDS: Final = {
-    "validate": ("registrar.cli.manifests", "Check manifests, offline."),
-    "plan": ("registrar.cli.changes", "Show what apply would do; changes nothing."),
-    "apply": ("registrar.cli.changes", "Register and update what the manifests declare."),
-    "status": ("registrar.cli.views", "Manifest, Nexus and Vault side by side."),
-    "show": ("registrar.cli.views", "One application: all three sides and its history."),
-    "tui": ("registrar.cli.tui", "A terminal home for sysadmins: look, register, rotate, retire."),
-    "export": ("registrar.cli.export", "Print the living applications of Nexus as a manifest."),
-    "verify": ("registrar.cli.verify", "Prove the stored credentials against Nexus."),
-    "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
-    "flow": ("registrar.cli.flow", "Sign in to an application, and see every step of the flow."),
-    "login": ("registrar.cli.login", "Sign in to Nexus, and keep the session until it ends."),
-    "logout": ("registrar.cli.login", "Forget the kept session, and end it where Nexus can."),
-    "whoami": ("registrar.cli.login", "Tell who Nexus and Vault take us for, by what, and until when."),
-    "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
-    "exec": ("registrar.cli.exec", "Become a command that has credentials in its environment."),
-    "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
-    "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
-    "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),
-    "adopt": ("registrar.cli.acts", "Take over an application that was registered by hand."),
-    "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
-    "doctor": ("registrar.cli.doctor", "Look at everything a run needs, and say what mends it."),
-    "policy": ("registrar.cli.policy", "Print the Vault policies of planner, applier and developer."),
-    "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
-    "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
-    "completion": ("registrar.cli.completion", "Print what makes a shell complete commands, flags, targets and names."),
+# by section, name: (module, what it does); the module has a click command of the same name
+_SECTIONS: Final = {
+    "Look": {
+        "validate": ("registrar.cli.manifests", "Check manifests, offline."),
+        "plan": ("registrar.cli.changes", "Show what apply would do; changes nothing."),
+        "status": ("registrar.cli.views", "Manifest, Nexus and Vault side by side."),
+        "show": ("registrar.cli.views", "One application: all three sides and its history."),
+        "tui": ("registrar.cli.tui", "A terminal home for sysadmins: look, register, rotate, retire."),
+        "verify": ("registrar.cli.verify", "Prove the stored credentials against Nexus."),
+        "export": ("registrar.cli.export", "Print the living applications of Nexus as a manifest."),
+        "doctor": ("registrar.cli.doctor", "Look at everything a run needs, and say what mends it."),
+    },
+    "Change": {
+        "apply": ("registrar.cli.changes", "Register and update what the manifests declare."),
+        "rotate": ("registrar.cli.acts", "Replace credentials by new ones."),
+        "retire": ("registrar.cli.acts", "Withdraw credentials in Vault and archive their applications in Nexus."),
+        "restore": ("registrar.cli.acts", "Bring back what was retired or archived."),
+        "adopt": ("registrar.cli.acts", "Take over an application that was registered by hand."),
+        "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
+    },
+    "Use a credential": {
+        "creds": ("registrar.cli.creds", "Fetch the credential of an application."),
+        "exec": ("registrar.cli.exec", "Become a command that has credentials in its environment."),
+        "flow": ("registrar.cli.flow", "Sign in to an application, and see every step of the flow."),
+        "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
+    },
+    "Sign in, and set up": {
+        "login": ("registrar.cli.login", "Sign in to Nexus, and keep the session until it ends."),
+        "logout": ("registrar.cli.login", "Forget the kept session, and end it where Nexus can."),
+        "whoami": ("registrar.cli.login", "Tell who Nexus and Vault take us for, by what, and until when."),
+        "policy": ("registrar.cli.policy", "Print the Vault policies of planner, applier and developer."),
+        "completion": (
+            "registrar.cli.completion",
+            "Print what makes a shell complete commands, flags, targets and names.",
+        ),
+        "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
+        "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
+    },
 }
+_COMMANDS: Final = {name: said for commands in _SECTIONS.values() for name, said in commands.items()}
 OWN_FAILURE: Final = 125
 """The exit code of exec where registrar fails: `env` and `docker run` leave the smaller ones to the command."""
 
@@ -62,8 +74,9 @@ class _Commands(click.Group):
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in _COMMANDS.items()])
+        for section, commands in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, told) for name, (_, told) in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
