@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "recover": ("registrar.cli.changes", "Finish or undo what an interrupted run left."),
     "doctor": ("registrar.cli.doctor", "Look at everything a run needs, and say what mends it."),
     "policy": ("registrar.cli.policy", "Print the Vault policies of planner, applier and developer."),
+    "init": ("registrar.cli.init", "Write files to begin with."),
     "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
     "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
 }

@@ -25,6 +25,7 @@ import pytest
 import registrar
 from registrar import cli
 from registrar.cli.creds import creds
+from registrar.cli.init import _EXAMPLE
 from tests.cli.canary import Canary
 from tests.cli.leaks import Watch, besides, breaking, called, commands, cut, echo, echo_after, files, forms, hang
 from tests.cli.manifests import TWO, many, uri
@@ -87,6 +88,8 @@ def life(watch: Watch) -> Iterator[Line]:
         ("doctor",),
         ("policy",),
         ("schema",),
+        ("init",),
+        ("init", "example", "example", "--force"),
     ):
         yield words, TWO if words[-1:] == ("-",) else ""
     for number in range(3):
@@ -135,7 +138,7 @@ def test_no_command_gives_a_secret_away_in_any_form(form: int, twin: Watch) -> N
     for words, stdin in life(twin):
         ways = forms(COMMANDS[called(words)])
         result = twin.call(*words, *ways[form % len(ways)], stdin=stdin.encode())
-        assert result.code == (64 if words in ((), ("creds",)) else 0), (words, result)
+        assert result.code == (64 if words in ((), ("creds",), ("init",)) else 0), (words, result)
     assert_silent(twin)
     known = set(twin.canary.planted.values())
     assert known >= {"clientSecretRaw", "a token", "VAULT_TOKEN", "NEXUS_API_SECRET", "the secret of adopt"}
@@ -150,11 +153,11 @@ def test_nobody_beside_a_process_sees_a_secret(twin: Watch) -> None:
             continue
         done.add(called(words))
         result = twin.run(*words, *forms(COMMANDS[called(words)])[-1], stdin=stdin)
-        assert result.code == (64 if words in ((), ("creds",)) else 0), (words, result)
+        assert result.code == (64 if words in ((), ("creds",), ("init",)) else 0), (words, result)
     twin.run("export", "--out", "found.yaml", "--force")
     assert_silent(twin)
     assert done == set(COMMANDS)
-    assert twin.audit.files == {"found.yaml"}
+    assert twin.audit.files == {"found.yaml", *(f"example/{name}" for name in _EXAMPLE)}
     assert twin.audit.told("child") == twin.audit.told("variable") == twin.audit.told("system log") == []
     assert files(twin.program.home) == before, "nothing at home, nor among temporary files"
     for compiled in SOURCE.rglob("*.pyc"):
@@ -215,7 +218,7 @@ def lines(watch: Watch) -> Iterator[Line]:
     yield (*told, "--lock-timeout", "0.1"), secret
 
 
-OFFLINE = {"", "creds", "validate", "policy", "schema"}
+OFFLINE = {"", "creds", "validate", "policy", "schema", "init", "init example"}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "away"])
