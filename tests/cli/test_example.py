@@ -155,6 +155,7 @@ def test_a_user_signs_in_sees_who_they_are_and_signs_out(example: Example, brows
     assert asked(example, "GET", "/users/current", token) == 200
     out = browser.post("/logout")
     assert (out.status_code, out.headers["location"]) == (303, "/")
+    assert not browser.http.cookies, "the cookie is deleted as well"
     assert NOBODY in browser.get("/").text
     assert example.kept() == []
     assert asked(example, "GET", "/users/current", token) == 401, "its API key is deleted, and it ends with that"
@@ -236,6 +237,7 @@ def test_behind_https_the_cookie_is_sent_over_https_alone(example: Example) -> N
         Browser(example) as browser,
     ):
         answer = browser.get("/login")
+        assert "Open <a" not in browser.get("/").text, "a web server in front may call it anything"
     assert answer.headers["set-cookie"].startswith("__Host-nexus-example=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} == {
         part.strip() for part in answer.headers["set-cookie"].split(";")[1:]
@@ -453,8 +455,10 @@ def test_a_token_that_has_expired_means_signing_in_again(example: Example, brows
     example.kept(f"UPDATE kept SET ends = {time.time()}")
     assert NOBODY in browser.get("/").text
     assert browser.get("/me").headers["location"] == "/login"
+    with Browser(example) as other:
+        assert "Signed in as" in other.sign_in()
+    assert len(example.kept()) == 1, "what is over is deleted, whoever comes"
     assert "Signed in as" in browser.sign_in()
-    assert len(example.kept()) == 1, "what is over is deleted"
 
 
 def test_a_token_is_over_a_minute_before_nexus_ends_it(example: Example, browser: Browser) -> None:
