@@ -75,24 +75,36 @@ class Problem(Exception):
         self.what, self.advice, self.status = what, advice, status
 
 
-REASONS = {
-    "Invalid authorization code": "Nexus does not know this code, or not any more: a code lives for ten minutes, and a"
-    " restart of Nexus forgets it. Sign in again.",
-    "Authorization code has already been used": "A code works once. Reloading the page that Nexus sends back to, or an"
-    " exchange that is tried again, sends it twice. Sign in again.",
-    "Authorization code has expired": "A code lives for ten minutes. Sign in again.",
-    "Authorization attempt with invalid client_id": "No living application has this client id: it was archived, or a"
-    " rotation has replaced it. Start this one again through registrar exec; `registrar show NAME` tells more.",
-    "Token exchange attempt with mismatched client_id": "The code was made for another application. Authorize and"
-    " exchange have to name the same client id.",
-    "Token exchange attempt with unknown redirect_uri": "NEXUS_REDIRECT_URI is not what is registered. Nexus compares"
-    " all of it: scheme, host, port, path and the slash at the end.",
-    "Token exchange attempt with invalid client_secret": "NEXUS_CLIENT_SECRET is not that of this client id: was it"
-    " rotated? Start this one again through registrar exec; `registrar verify NAME` proves what is stored.",
-    "State validation failed": "Authorize and exchange have to be sent the same state.",
-    "State parameter mismatch": "Authorize and exchange have to be sent the same state.",
-    "Token exchange attempt with missing userId": "Nexus made this code for nobody. Sign out there, and sign in again.",
-}
+REASONS = (
+    (
+        "Invalid authorization code",
+        "The code is unknown by now: it lives for ten minutes, and until Nexus restarts. Sign in again.",
+    ),
+    (
+        "Authorization code has already been used",
+        "A code works once: do not reload the callback or repeat the exchange. Sign in again.",
+    ),
+    ("Authorization code has expired", "A code lives for ten minutes. Sign in again."),
+    (
+        "Authorization attempt with invalid client_id",
+        "The application was archived, or replaced by a rotation: start this one again with registrar exec.",
+    ),
+    ("Token exchange attempt with mismatched client_id", "Authorize and exchange have to name the same client id."),
+    (
+        "Token exchange attempt with unknown redirect_uri",
+        "NEXUS_REDIRECT_URI has to be what is registered: scheme, host, port, path and the slash at the end.",
+    ),
+    (
+        "Token exchange attempt with invalid client_secret",
+        "Was it rotated? Start this one again with registrar exec; registrar verify NAME proves what is stored.",
+    ),
+    ("State validation failed", "Authorize and exchange have to be sent the same state."),
+    ("State parameter mismatch", "Authorize and exchange have to be sent the same state."),
+    (
+        "Token exchange attempt with missing userId",
+        "Nexus made this code for nobody. Sign out there, and sign in again.",
+    ),
+)
 """How Nexus begins the reason of a refusal, and what it means."""
 
 
@@ -165,7 +177,7 @@ def parsed(answer: httpx.Response) -> Any:
 def refusal(status: int, body: Any) -> Problem:
     """Why the exchange gave no token. Of what Nexus says only what is known is shown: some answers are stack traces."""
     said = str(body.get("error_description") or body.get("detail")) if isinstance(body, dict) else ""
-    for beginning, advice in REASONS.items():
+    for beginning, advice in REASONS:
         if said.startswith(beginning):
             return Problem(f"Nexus refuses the exchange: {beginning}.", advice, 400)
     advice = "It does not say why. `registrar verify NAME` proves client id, client secret and redirect URI."
