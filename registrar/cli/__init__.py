@@ -42,6 +42,7 @@ _SECTIONS: Final = {
         "exec": ("registrar.cli.exec", "Become a command that has credentials in its environment."),
         "flow": ("registrar.cli.flow", "Sign in to an application, and see every step of the flow."),
         "handover": ("registrar.cli.handover", "Tell what an application's owner has to know, without the secret."),
+        "init": ("registrar.cli.init", "Write files to begin with."),
     },
     "Sign in, and set up": {
         "login": ("registrar.cli.login", "Sign in to Nexus, and keep the session until it ends."),

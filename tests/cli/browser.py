@@ -53,6 +53,7 @@ def visit(client: httpx.Client, url: str, *, short_of: str = "") -> str:
             headers = {"origin": f"{page.scheme}://{page.netloc.decode()}", "referer": str(page)}
             response = client.post(target, data=fields, headers=headers)
         else:
+            assert not short_of, f"Nexus does not send back: {response.status_code} {response.text[:2000]}"
             return str(response.url)
     raise AssertionError(f"no end of redirects at {response.url}")
 

@@ -27,6 +27,7 @@ import pytest
 import registrar
 from registrar import cli
 from registrar.cli.creds import _FORMATS, creds
+from registrar.cli.init import _EXAMPLE
 from tests.cli.canary import Canary
 from tests.cli.leaks import (
     Watch,
@@ -70,7 +71,7 @@ ELSEWHERE = {"sandbox", "tui", "flow", "login"}
 """Commands with tests of their own: one tells its keys, one has no output but a screen, two need a person."""
 IN_PLACE = ("exec", "viewer", "--", "no-such-command")
 """Becomes nothing: the secret is in an environment that nobody gets."""
-CODES = {"": 64, "creds": 64, "exec": 127}
+CODES = {"": 64, "creds": 64, "init": 64, "exec": 127}
 COMMANDS = {words: command for words, command in commands().items() if words not in ELSEWHERE}
 FORMS = max(len(forms(command)) for command in COMMANDS.values())
 WRITING = {"--out"}
@@ -117,6 +118,8 @@ def life(watch: Watch) -> Iterator[Line]:
         ("policy",),
         ("schema",),
         ("completion", "bash"),
+        ("init",),
+        ("init", "example", "example", "--force"),
     ):
         yield words, TWO if words[-1:] == ("-",) else ""
     for number in range(3):
@@ -187,7 +190,9 @@ def test_nobody_beside_a_process_sees_a_secret(twin: Watch) -> None:
     twin.run("creds", "get", "viewer", "--field", "client_secret", "--out", "../kept", "--force")
     assert_silent(twin)
     assert done == set(COMMANDS) - {"exec"}
-    assert {re.sub(r"\.[0-9a-f]{16}\Z", "", file) for file in twin.audit.files} == {"found.yaml", "../.kept"}
+    assert {re.sub(r"\.[0-9a-f]{16}\Z", "", file) for file in twin.audit.files} == {
+        "found.yaml", "../.kept", *(f"example/{name}" for name in _EXAMPLE),
+    }  # fmt: skip
     assert twin.audit.told("child") == twin.audit.told("variable") == twin.audit.told("system log") == []
     assert files(twin.program.home) == before, "nothing at home, nor among temporary files"
     for compiled in SOURCE.rglob("*.pyc"):
@@ -249,6 +254,8 @@ def lines(watch: Watch) -> Iterator[Line]:
         ("verify",),
         ("whoami",),
         ("logout",),
+        ("init",),
+        ("init", "example", "example", "--force"),
         CREDENTIAL,
         IN_PLACE,
         ("creds", "list"),
