@@ -10,13 +10,13 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from registrar import private
 from registrar.errors import UsageError
 from registrar.secret import Secret
 
@@ -125,25 +125,19 @@ class File:
         raise UsageError(f"{self._path} is not as registrar writes it", hint="remove it, then registrar login")
 
     def _write(self, sessions: Mapping[str, Any]) -> None:
-        """All at once; a temporary file is made 0600, and stays so."""
+        hint = "set XDG_STATE_HOME to a folder of yours"
         try:
             if not sessions:
                 self._path.unlink()
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, beside = tempfile.mkstemp(prefix=".nexus-sessions.", dir=self._path.parent)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    json.dump(sessions, stream)
-                Path(beside).replace(self._path)
-            except BaseException:
-                Path(beside).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            reason = error.strerror
-        else:
+            private.write(self._path, json.dumps(sessions).encode(), force=True)
             return
-        raise UsageError(f"{self._path} cannot be written: {reason}", hint="set XDG_STATE_HOME to a folder of yours")
+        except UsageError as error:
+            told = error.message
+        except OSError as error:
+            told = f"{self._path} cannot be written: {error.strerror}"
+        raise UsageError(told, hint=hint)
 
 
 class Keyring:

@@ -69,8 +69,7 @@ def get(
              json    an object of the values by field
              yaml    a mapping of the same
     """
-    from registrar import variables
-    from registrar.cli import private
+    from registrar import private, variables
     from registrar.cli.connection import connected
     from registrar.cli.fetched import fetch
 
@@ -100,7 +99,7 @@ def get(
 
 def _file(out: str | None, *, force: bool) -> Path | None:
     """The file to write, looked at before anything is asked."""
-    from registrar.cli import private
+    from registrar import private
 
     if out is None:
         if force:

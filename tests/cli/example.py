@@ -22,7 +22,7 @@ from registrar.client import client
 from registrar.model import Target
 from registrar.secret import Secret
 from registrar.vault import Vault
-from tests.cli import browser
+from tests.cli.browser import visit
 from tests.cli.canary import Canary
 from tests.cli.program import Program, Result, finished
 from tests.cli.services import Services
@@ -69,9 +69,15 @@ class Example:
 
     @contextlib.contextmanager
     def running(self, *words: str, **environ: str) -> Iterator[None]:
-        """The application, answering while the block runs; what it says is in `log`, all of it after the block."""
+        """The application, answering while the block runs."""
+        with self.watched(self.start(*words, **environ)):
+            yield
+
+    @contextlib.contextmanager
+    def watched(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """The same for a process that has been started; what it says is in `log`, all of it after the block."""
         self.log = ""
-        with self.start(*words, **environ) as process:
+        with process:
             reader = threading.Thread(target=self._read, args=(process,))
             reader.start()
             try:
@@ -143,11 +149,11 @@ def given(services: Services) -> dict[str, str]:
 
 
 class Browser:
-    """Goes where it is sent, a step at a time, and chooses the first user where Nexus asks who it is."""
+    """Somebody who signs in to Nexus as the first user that it offers, and stops short of the callback where asked."""
 
     def __init__(self, example: Example) -> None:
         self.example = example
-        self.http = httpx.Client(timeout=_PATIENCE_S)
+        self.http = httpx.Client(timeout=_PATIENCE_S, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -157,8 +163,8 @@ class Browser:
 
     @property
     def cookie(self) -> str:
-        """What the application has given it to keep."""
-        return str(self.http.cookies["nexus-example"])
+        """What the application has given it to keep; nothing is empty."""
+        return self.http.cookies.get("nexus-example") or ""
 
     def get(self, path: str) -> httpx.Response:
         return self.http.get(urljoin(self.example.url, path))
@@ -168,7 +174,7 @@ class Browser:
 
     def to_callback(self) -> str:
         """Begin to sign in; the URL of the callback that Nexus sends to, not yet called."""
-        return browser.visit(self.http, urljoin(self.example.url, "/login"), short_of=self.example.redirect_uri)
+        return visit(self.http, f"{self.example.url}/login", short_of=self.example.redirect_uri)
 
     def sign_in(self) -> str:
         """The whole of it; the page that it ends on."""

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from registrar.cli import private
+from registrar import private
 from registrar.errors import UsageError
 from registrar.policy import Role, grants, hcl
 from tests.cli.manifests import TWO, VIEWER_URI
@@ -366,7 +366,7 @@ def look(event, arguments):
     elif event == "open" and ".file." in str(arguments[0]):
         seen.append((arguments[2] & os.O_EXCL != 0, arguments[2] & os.O_CREAT != 0))
 sys.addaudithook(look)
-from registrar.cli import private
+from registrar import private
 os.umask(0)
 private.write(Path("file"), b"x", force=False)
 print(seen)

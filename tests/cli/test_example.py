@@ -155,7 +155,7 @@ def test_a_user_signs_in_sees_who_they_are_and_signs_out(example: Example, brows
     assert asked(example, "GET", "/users/current", token) == 200
     out = browser.post("/logout")
     assert (out.status_code, out.headers["location"]) == (303, "/")
-    assert "nexus-example" not in browser.http.cookies, "the cookie is deleted as well"
+    assert browser.cookie == "", "the cookie is deleted as well"
     assert NOBODY in browser.get("/").text
     assert example.kept() == []
     assert asked(example, "GET", "/users/current", token) == 401, "its API key is deleted, and it ends with that"
@@ -494,6 +494,14 @@ def test_what_cannot_be_decrypted_is_not_there(example: Example, browser: Browse
 
 
 # ── how it is started ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_exec_starts_it_and_someone_signs_in(example: Example, connected: Program) -> None:
+    words = ("exec", "example", "--", sys.executable, "example/app.py")
+    with example.watched(connected.start(*words, stderr=subprocess.STDOUT)), Browser(example) as browser:
+        assert "Signed in as" in browser.sign_in()
+        assert browser.get("/me").status_code == 200
+    assert example.leaks() == set()
 
 
 def test_settings_that_are_missing_are_named_with_what_sets_them(example: Example) -> None:
