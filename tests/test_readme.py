@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from registrar import config, errors, logins, manifest, plan, render
 from registrar.cli import _COMMANDS
 from registrar.model import Target
 from registrar.world import World
+from tests.cli import browser
+from tests.contract.wire import unused_port
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -111,6 +116,68 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
     return folder
+
+
+def test_what_developers_do_works_in_this_order(tmp_path: Path) -> None:
+    """In another folder, with this Python where the README makes a new environment, and a browser that signs in."""
+    signs_in = f"{sys.executable} {ROOT / 'tests' / 'cli' / 'browser.py'} signs-in %s"
+    environ = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "BROWSER": signs_in}
+    told = commands("For developers")
+    serve, *rest = [line for line in told if line.startswith((".venv/bin/registrar", "python3"))]
+    assert serve == ".venv/bin/registrar sandbox"
+
+    def started(line: str) -> subprocess.Popen[str]:
+        words = [sys.executable if word.endswith("/python") else word for word in shlex.split(line)[1:]]
+        command = [sys.executable, "-m", "registrar", *words]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env=environ, **pipes)  # type: ignore[call-overload, no-any-return]
+
+    with started(serve) as sandbox:
+        try:
+            assert sandbox.stdout and "nexus_url" in sandbox.stdout.readline()
+            for line in rest:
+                if line.startswith("python3"):
+                    continue  # the test's own environment has what the example needs
+                manifest = tmp_path / "viewer-app" / "application.yaml"
+                if manifest.exists():
+                    manifest.write_text(manifest.read_text().replace(":8080", f":{_port(tmp_path)}"))
+                with started(line) as process:
+                    if " exec " in line:
+                        _signs_in(process, f"http://127.0.0.1:{_port(tmp_path)}")
+                    else:
+                        out, _ = process.communicate(timeout=60)
+                        assert process.returncode == 0, f"{line}\n{out}"
+        finally:
+            sandbox.terminate()
+
+
+def _port(folder: Path) -> int:
+    """A port for the application, the same for one folder: 8080 may be taken where tests run."""
+    file = folder / "port"
+    if not file.exists():
+        with unused_port() as port:
+            file.write_text(str(port))
+    return int(file.read_text())
+
+
+def _signs_in(process: subprocess.Popen[str], url: str) -> None:
+    """The application that was started signs a user in; then it is ended."""
+    try:
+        deadline = time.monotonic() + 30
+        with httpx.Client(trust_env=False) as client:
+            while True:
+                try:
+                    client.get(url)
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline and process.poll() is None
+                    time.sleep(0.05)
+            end = browser.visit(client, f"{url}/login")
+            assert end.startswith(url)
+            assert "Signed in as" in client.get(url).text
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def registrar(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
