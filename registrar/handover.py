@@ -23,7 +23,12 @@ from registrar.render import machine, table, visible
 from registrar.templates import FORMS
 
 _WIDTH: Final = 76
-_USUAL: Final = {"VAULT_NAMESPACE": "", "REGISTRAR_VAULT_MOUNT": "secret", "REGISTRAR_VAULT_PREFIX": "nexus"}
+_USUAL: Final = {
+    "NEXUS_URL": "",
+    "VAULT_NAMESPACE": "",
+    "REGISTRAR_VAULT_MOUNT": "secret",
+    "REGISTRAR_VAULT_PREFIX": "nexus",
+}
 
 Block = str | list[str]
 """A paragraph, or lines that are to be copied as they are."""
@@ -66,6 +71,7 @@ class Handover:
         """The variables that lead to this credential from any folder of any machine."""
         target = self.target
         found = {
+            "NEXUS_URL": self.at.nexus,
             "VAULT_ADDR": target.vault_addr,
             "VAULT_NAMESPACE": target.vault_namespace,
             "REGISTRAR_VAULT_MOUNT": target.vault_mount,
@@ -81,6 +87,7 @@ class Handover:
             "policy": ["registrar", "policy", "--for", "developer", self.path, *self._leading()],
             "fetch": ["registrar", "creds", "get", self.path],
             "run": ["registrar", "exec", self.path, "--", "COMMAND"],
+            "try": ["registrar", "flow", self.path],
             "template": ["registrar", "creds", "template", FORMS[0], self.path],
             "kv": ["vault", "kv", "get", location],
             "secret": ["vault", "kv", "get", "-field=client_secret", location],
@@ -186,7 +193,7 @@ def _sections(found: Handover) -> Iterator[Section]:
     yield "What your application uses", list(_uses(found))
     yield "Where the secret is", list(_where(found))
     yield "How to get it", list(_fetching(found))
-    yield "How a user signs in", list(_flow())
+    yield "How a user signs in", list(_flow(found))
     yield "What to keep in mind", list(_mind())
     if found.contact:
         yield "Whom to ask", [[found.contact]]
@@ -265,7 +272,7 @@ def _fetching(found: Handover) -> Iterator[Block]:
     yield [commands["template"]]
 
 
-def _flow() -> Iterator[Block]:
+def _flow(found: Handover) -> Iterator[Block]:
     yield (
         "Send the browser to the authorize URL with the parameters client_id, redirect_uri and state, a random value "
         "that you remember for this browser."
@@ -278,6 +285,8 @@ def _flow() -> Iterator[Block]:
         "From your server, POST to the exchange URL with code, state, client_id, client_secret and redirect_uri as "
         "query parameters, not in the body. The answer has the user's access token."
     )
+    yield "See each of these steps work, from your own machine and before there is a program:"
+    yield [found.commands["try"]]
 
 
 def _mind() -> Iterator[Block]:

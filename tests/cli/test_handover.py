@@ -137,9 +137,9 @@ def test_its_owner_is_named_to_whoever_sends_it(applied: Program, vault: Vault) 
 
 
 def test_the_commands_are_ones_that_there_are(applied: Program, capsys: pytest.CaptureFixture[str]) -> None:
-    """But for `exec`, each is asked for its help."""
+    """But for `exec`, whose words after -- are another's, each is asked for its help."""
     commands = told(applied, "viewer", form="json").document["commands"]
-    for name in ("policy", "fetch", "template"):
+    for name in ("policy", "fetch", "template", "try"):
         words = shlex.split(commands[name])
         assert words[0] == "registrar"
         assert main([*words[1:], "--help"]) == 0
@@ -161,6 +161,7 @@ def test_another_place_is_told_in_variables_and_the_policy_by_its_target(
     assert undeclared["commands"]["policy"] == f"registrar policy --for developer viewer {' '.join(flags)}"
     assert undeclared["commands"]["kv"] == "vault kv get kv/n/prod/viewer"
     assert undeclared["environment"] == {
+        "NEXUS_URL": services.environ["NEXUS_URL"],
         "VAULT_ADDR": services.environ["VAULT_ADDR"],
         "REGISTRAR_VAULT_MOUNT": "kv",
         "REGISTRAR_VAULT_PREFIX": "n/prod",
