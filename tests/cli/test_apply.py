@@ -240,11 +240,11 @@ def test_verbose_tells_every_request_and_only_adds_to_stderr(applied: Program) -
 def test_help_is_asked_for_or_offered(program: Program) -> None:
     asked = program.call("--help")
     assert asked.code == 0
-    assert "Commands:" in asked.out
-    for words in ((), ("creds",)):
+    assert "Use a credential:" in asked.out
+    for words, section in (((), "Change:\n"), (("creds",), "Commands:\n"), (("init",), "Commands:\n")):
         offered = program.call(*words)
         assert (offered.code, offered.out) == (64, "")
-        assert "Commands:\n" in offered.err
+        assert section in offered.err
     assert program.call("--version").out.startswith("registrar ")
 
 
