@@ -6,18 +6,17 @@ Owns the exchange and its answers in every generation of Nexus. Must never send 
 from __future__ import annotations
 
 import secrets
-import ssl
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
 from registrar.client import Client
 from registrar.errors import ServiceError, StepFailed
 from registrar.flow import Called, Token
 from registrar.model import Credential
 from registrar.nexus import Nexus
-from registrar.nexus.answers import claims, decode, elsewhere, error, said
-from registrar.nexus.session import V1, V2, Generation, api_root
-from registrar.nexus.wire import Answer, Failure, Repeat, Trace, Wire
+from registrar.nexus.answers import claims, elsewhere, error, said
+from registrar.nexus.session import V1, V2, Anonymous, Generation
+from registrar.nexus.wire import Answer, Failure, Repeat
 from registrar.ports import Examiner, Finding, Verdict
 from registrar.secret import Secret
 
@@ -59,23 +58,10 @@ _REFUSALS: Final = {
 """How a refusal of the exchange begins, what it means, and what to change; the order of Nexus's own checks."""
 
 
-class Handshake:
+class Handshake(Anonymous):
     """One Nexus as an application meets it; see `flow.Handshake`."""
 
-    def __init__(
-        self, url: str, *, timeout_s: float = 30.0, verify: ssl.SSLContext | bool = True, trace: Trace | None = None
-    ) -> None:
-        self._wire = Wire(api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=2)
-        self._generation = V1
-
-    def close(self) -> None:
-        self._wire.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    _generation = V1
 
     def exchange(self, client: Client, code: Secret, state: str, minutes: int | None) -> Token:
         """The token, of v1 while it is there: only its refusals tell the reason; StepFailed with what to change."""

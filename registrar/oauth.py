@@ -7,13 +7,12 @@ send a secret that Nexus cannot have issued.
 from __future__ import annotations
 
 import re
-import ssl
-from typing import Final, Self
+from typing import Final
 
 from registrar.model import Credential
-from registrar.nexus.answers import code_of, decode, elsewhere, error, said
-from registrar.nexus.session import V1, V2, Generation, api_root
-from registrar.nexus.wire import BUSY, Answer, Failure, Repeat, Trace, Wire
+from registrar.nexus.answers import code_of, elsewhere, error, said
+from registrar.nexus.session import V1, V2, Anonymous, Generation
+from registrar.nexus.wire import BUSY, Answer, Failure, Repeat
 from registrar.ports import Finding, Verdict
 from registrar.secret import Secret
 
@@ -36,30 +35,8 @@ _TELLS: Final = (
 """How an answer begins and what it tells; what follows may be text of ours, a redirect URI for one."""
 
 
-class QuietProof:
+class QuietProof(Anonymous):
     """Proves credentials without a Nexus account, a token or a trace: by an exchange that fails at its wrong state."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = 30.0,
-        verify: ssl.SSLContext | bool = True,
-        trace: Trace | None = None,
-        connections: int = 32,
-    ) -> None:
-        self._wire = Wire(
-            api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections
-        )
-
-    def close(self) -> None:
-        self._wire.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def prove(self, credential: Credential, redirect_uri: str) -> Verdict:
         return self.examine(credential, redirect_uri).verdict

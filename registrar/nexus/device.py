@@ -10,12 +10,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 from registrar.errors import AccessDenied, Rejected, StepFailed
-from registrar.nexus.answers import decode, elsewhere, error, said
-from registrar.nexus.session import V1, V2, api_root
-from registrar.nexus.wire import Answer, Failure, Repeat, Trace, Wire
+from registrar.nexus.answers import elsewhere, error, said
+from registrar.nexus.session import V1, V2, Anonymous
+from registrar.nexus.wire import Answer, Failure, Repeat, Trace
 from registrar.secret import Secret
 from registrar.uri import Uri
 
@@ -44,7 +44,7 @@ class Tokens:
     refresh: Secret | None
 
 
-class DeviceLogin:
+class DeviceLogin(Anonymous):
     """The device login through one registered application, which needs no secret for it."""
 
     def __init__(
@@ -56,17 +56,8 @@ class DeviceLogin:
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
     ) -> None:
-        self._wire = Wire(api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=1)
+        super().__init__(url, timeout_s=timeout_s, verify=verify, trace=trace)
         self._client_id = client_id
-
-    def close(self) -> None:
-        self._wire.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def begin(self) -> Grant | None:
         """A code for a person, or None where this Nexus has no device login."""

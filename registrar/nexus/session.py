@@ -222,19 +222,34 @@ def token_by_key(wire: Wire, api_key: Secret, api_secret: Secret, minutes: int |
     raise error(answer, doing, effect=False)
 
 
-class KeyLogin:
-    """A login by an API key that a person has typed, for a token to keep."""
+class Anonymous:
+    """Connections to one Nexus for requests of nobody, or of whom each of them names."""
 
     def __init__(
-        self, url: str, *, timeout_s: float = 30.0, verify: ssl.SSLContext | bool = True, trace: Trace | None = None
+        self,
+        url: str,
+        *,
+        timeout_s: float = 30.0,
+        verify: ssl.SSLContext | bool = True,
+        trace: Trace | None = None,
+        connections: int = 32,
     ) -> None:
-        self._wire = Wire(api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=1)
+        self._wire = Wire(
+            api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections
+        )
+
+    def close(self) -> None:
+        self._wire.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._wire.close()
+        self.close()
+
+
+class KeyLogin(Anonymous):
+    """A login by an API key that a person has typed, for a token to keep."""
 
     def token(self, api_key: Secret, api_secret: Secret, minutes: int) -> Secret:
         """A token that lives for so many minutes; AccessDenied where Nexus refuses the key."""
