@@ -83,6 +83,10 @@ class Opened:
     def flags(self) -> tuple[str, ...]:
         return leading(given(self._ctx, self._flags), "nexus_url", "frontend_url", "vault_addr")
 
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        return tuple(self._paths)
+
     def switched(self, name: str) -> Opened:
         return Opened(self._ctx, {**self._flags, "target": name}, self._paths, on_request=self.on_request)
 

@@ -32,9 +32,16 @@ class Intent:
     adopts: str = ""  # the client id whose secret has to be shown
     credentials: Mapping[str, Credential] = field(default_factory=dict)
 
-    def command(self, flags: Sequence[str]) -> str:
-        """The command line that does the same, with the flags that lead to the same target."""
-        return shlex.join(("registrar", *flags, *self.words))
+    def command(self, flags: Sequence[str], manifests: Sequence[str] = ()) -> str:
+        """The command line that does the same, with the flags that lead to the same target, and these manifests."""
+        return command(self.words, flags, manifests)
+
+
+def command(words: Sequence[str], flags: Sequence[str], manifests: Sequence[str] = ()) -> str:
+    """A command line of these words, as it is typed in a shell."""
+    takes_paths = words[:1] in (("apply",), ("recover",))
+    told = [word for path in manifests for word in (() if takes_paths else ("--manifests",), (path,))]
+    return shlex.join(("registrar", *flags, *words, *(word for part in told for word in part)))
 
 
 def apply(names: tuple[str, ...] = ()) -> Intent:

@@ -93,6 +93,10 @@ class Session(Protocol):
     def flags(self) -> tuple[str, ...]:
         """What a command needs besides its own words to mean the same target."""
 
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """The manifests that were named, which a command has to name as well; none where registrar.yaml says them."""
+
     def switched(self, name: str) -> Session:
         """The same for another target; this one is closed by whoever had it."""
 

@@ -53,6 +53,7 @@ class Still:
 
     flags: ClassVar[tuple[str, ...]] = ()
     targets: ClassVar[tuple[str, ...]] = ("dev",)
+    manifests: ClassVar[tuple[str, ...]] = ()
     target = _TARGET
 
     def __init__(self, rows: int) -> None:

@@ -20,7 +20,7 @@ import registrar.vault.wire
 from registrar.cli import main
 from registrar.cli.opened import Opened
 from registrar.model import Application, Registered, Target
-from registrar.tui import rows
+from registrar.tui import intents, rows
 from registrar.tui.app import RegistrarApp
 from registrar.tui.screens.edit import Edit
 from registrar.tui.screens.page import Page
@@ -461,6 +461,21 @@ def test_edit_asks_before_it_forgets(desk: Desk) -> None:
 
     run(look())
     assert desk.manifest.read_text() == MANIFEST
+
+
+def test_a_command_names_the_manifests_that_were_named(desk: Desk) -> None:
+    async def look() -> None:
+        session = Opened(click.Context(click.Command("tui"), obj={}), desk.flags, ("manifests/apps.yaml",))
+        async with sitting(RegistrarApp(session), WIDE) as at:
+            await at.until("registrar apply --only sensors manifests/apps.yaml")
+            await at.press("p")
+            await at.until("1 to create")
+            assert "registrar apply --only sensors manifests/apps.yaml" in " ".join(at.screen.split())
+
+    run(look())
+    assert intents.retire(("a b",)).command(("--target", "dev"), ("m.yaml",)) == (
+        "registrar --target dev retire 'a b' --manifests m.yaml"
+    )
 
 
 def test_a_page_is_left_once_whatever_came_over_it(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -147,7 +148,9 @@ class Applications(Page):
         )
         if line and self.app.seen:
             remedy = line.remedy
-            command = f"registrar {' '.join([*self.app.session.flags, remedy.command])}" if remedy else ""
+            session = self.app.session
+            typed = tuple(shlex.split(remedy.command)) if remedy else ()
+            command = intents.command(typed, session.flags, session.manifests) if typed else ""
             proof = self._proven(line.key)
             parts.append(words.application(self.app.seen.world, line, command, width=pane.width, proof=proof))
         pane.say(Content("\n").join(parts))

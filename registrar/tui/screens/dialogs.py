@@ -19,12 +19,12 @@ from registrar.model import Credential
 from registrar.render import visible
 from registrar.secret import Secret
 from registrar.tui.intents import GRACE
-from registrar.tui.screens.page import Left, Pane
+from registrar.tui.screens.page import LeftOnce, Pane
 
 Answer = TypeVar("Answer")
 
 
-class Dialog(Left[Answer], ModalScreen[Answer], Generic[Answer]):
+class Dialog(LeftOnce, ModalScreen[Answer], Generic[Answer]):
     """A box in the middle, which escape leaves without an answer."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
 READ_ONLY = "This session is read-only: registrar tui without --readonly can change things."
 
 
-Result = TypeVar("Result")
+class LeftOnce:
+    """For a screen that is left once, whatever has come over it meanwhile.
 
-
-class Left(Screen[Result], Generic[Result]):
-    """A screen that is left once, whatever has come over it meanwhile.
-
-    Textual closes the topmost one instead, and ends on an answer that comes twice.
+    Textual closes the topmost one instead, and ends on an answer that comes twice. No Screen itself: of several bases
+    Textual takes the style of the first.
     """
 
-    def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        if self not in self.app.screen_stack:
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        app = self.app  # type: ignore[attr-defined]
+        if self not in app.screen_stack:
             return AwaitComplete()
-        while self.app.screen is not self:
-            self.app.pop_screen()
-        return super().dismiss(result)
+        while app.screen is not self:
+            app.pop_screen()
+        return super().dismiss(result)  # type: ignore[misc, no-any-return]
 
 
-class Page(Left[None]):
+class Page(LeftOnce, Screen[None]):
     """A full screen below the title."""
 
     SUBJECT: ClassVar[str] = ""

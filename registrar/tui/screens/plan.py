@@ -139,7 +139,7 @@ class PlanPage(Page):
 
     def _tell(self) -> None:
         """The line above the steps, and the command that does the same."""
-        command = self.intent.command(self.app.session.flags)
+        command = self.intent.command(self.app.session.flags, self.app.session.manifests)
         if self._busy:
             told: Content = Content.styled(f" {self._said or self._busy}", "italic")
         elif self.report:
