@@ -466,8 +466,9 @@ def test_edit_asks_before_it_forgets(desk: Desk) -> None:
 def test_a_command_names_the_manifests_that_were_named(desk: Desk) -> None:
     async def look() -> None:
         session = Opened(click.Context(click.Command("tui"), obj={}), desk.flags, ("manifests/apps.yaml",))
-        async with sitting(RegistrarApp(session), WIDE) as at:
-            await at.until("registrar apply --only sensors manifests/apps.yaml")
+        async with sitting(RegistrarApp(session)) as at:
+            await at.until("+ 2 new")
+            assert "registrar apply --only sensors manifests/apps.yaml" in " ".join(at.screen.split())
             await at.press("p")
             await at.until("1 to create")
             assert "registrar apply --only sensors manifests/apps.yaml" in " ".join(at.screen.split())
