@@ -23,7 +23,9 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from registrar.comments import waivers
 from registrar.lint import RULES, Finding, Level, Place, quoted
+from registrar.lint.waivers import Waiver, flaws
 
 SIZE_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _DEPTH_LIMIT: Final = 16  # a manifest needs five
@@ -94,20 +96,29 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Reader:
-    """Reads one file and keeps every finding about it."""
+    """Reads one file and keeps every finding about it, the waived ones apart."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.findings: list[Finding] = []
+        self.waived: list[Finding] = []
+        self.waivers: tuple[Waiver, ...] = ()
+        self.lines: set[int] = set()  # on which a value stands, in a file that has waivers
 
     def place(self, node: Node) -> Place:
         """Where a node begins."""
         return Place(self.file, node.line, node.column)
 
-    def report(self, message: str, at: Node | Place, *, rule: str = "MF001", hint: str = "") -> None:
+    def report(
+        self, message: str, at: Node | Place, *, rule: str = "MF001", hint: str = "", level: Level = Level.ERROR
+    ) -> None:
         """Keep a finding."""
         place = at if isinstance(at, Place) else self.place(at)
-        self.findings.append(Finding(rule, Level.ERROR, message, *place, hint=hint or RULES[rule].fix))
+        waived = level is Level.WARNING and any(
+            waiver.valid and waiver.line == place.line and rule in waiver.rules for waiver in self.waivers
+        )
+        kept = self.waived if waived else self.findings
+        kept.append(Finding(rule, level, message, *place, hint=hint or RULES[rule].fix))
 
     def read(self, data: bytes, public: Collection[str] = ()) -> Node | None:
         """The document in these bytes, or None if there is none; `public` keys may hold what looks like a secret."""
@@ -121,9 +132,19 @@ class Reader:
                 self.report("the file is empty", Place(self.file, 1, 1))
         except _Refused as refused:
             self.report(refused.message, Place(self.file, refused.line, refused.column), hint=refused.hint)
+        self._waivers(text)
         for level, message, line, column in _secrets(text, public):
-            self.findings.append(Finding("MF002", level, message, self.file, line, column, hint=RULES["MF002"].fix))
+            self.report(message, Place(self.file, line, column), rule="MF002", level=level)
         return node
+
+    def _waivers(self, text: str) -> None:
+        found = waivers(text)
+        for waiver in found:
+            for flaw in flaws(waiver, RULES):
+                hint = did_you_mean(flaw.unknown, RULES) if flaw.unknown else ""
+                place = Place(self.file, waiver.line, waiver.column)
+                self.report(flaw.message, place, rule=flaw.rule, level=flaw.level, hint=hint)
+        self.waivers = found
 
     def _text(self, data: bytes) -> str | None:
         if len(data) > SIZE_LIMIT_BYTES:
@@ -150,6 +171,8 @@ class Reader:
         if not isinstance(node, Mapping):
             self.report(f"{what} is a mapping, not {_words(node)}", node)
             return {}
+        if self.waivers:
+            self.lines.update(value.line for _, value in node.pairs if isinstance(value, Scalar))
         values: dict[str, Node] = {}
         for key, value in node.pairs:
             if not isinstance(key, Scalar):

@@ -11,14 +11,15 @@ import re
 import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from registrar import lint
 from registrar.document import SIZE_LIMIT_BYTES, Mapping, Node, Reader, Scalar, did_you_mean
 from registrar.errors import UsageError
-from registrar.lint import Entry, Finding, Level, Place, quoted
+from registrar.lint import RULES, Entry, Finding, Level, Place, quoted
+from registrar.lint.waivers import idle
 from registrar.model import FIELDS, Application, Target
 
 STDIN: Final = Path("-")
@@ -35,6 +36,8 @@ class Manifests:
     applications: tuple[Application, ...]
     findings: tuple[Finding, ...]
     files: tuple[str, ...]
+    waived: tuple[Finding, ...] = ()
+    needed: frozenset[Finding] = frozenset()  # what would be said of each waiver if it silenced nothing here
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -47,29 +50,66 @@ def load(
 ) -> Manifests:
     """Read files, folders and `-` for this target; `targets` are the names a manifest may use, None allows any."""
     known = None if targets is None else {*targets, target.name}
-    readers: list[Reader] = []
+    readers: dict[Reader, list[Entry]] = {}
     entries: list[Entry] = []
     files: list[str] = []
     for reader, data in _sources(paths, stdin):
-        readers.append(reader)
+        readers[reader] = []
         if data is not None:
             files.append(reader.file)
-            entries += read(reader, data, target, known)
+            readers[reader] = read(reader, data, target, known)
+            entries += readers[reader]
     findings = [finding for reader in readers for finding in reader.findings]
     # What could not be read has nothing to be linted: its place has its finding already.
     unread = {finding.place for finding in findings if finding.rule == "MF001"}
     absent = {(finding.place, finding.rule) for finding in findings}
+    judged, silenced = lint.sifted(entries, target)
     findings += [
-        finding
-        for finding in lint.check(entries, target)
-        if finding.place not in unread and (finding.place, finding.rule) not in absent
+        finding for finding in judged if finding.place not in unread and (finding.place, finding.rule) not in absent
     ]
-    return Manifests(tuple(entry.application for entry in entries), lint.ordered(findings), tuple(files))
+    waived = (*(finding for reader in readers for finding in reader.waived), *silenced)
+    told = {(finding.file, finding.line, finding.rule) for finding in findings}
+    used = {(finding.file, finding.line, finding.rule) for finding in waived}
+    needed: set[Finding] = set()
+    for reader, own in readers.items():
+        for line, rule, finding in _idle(reader, own, told):
+            (needed.add if (reader.file, line, rule) in used else findings.append)(finding)
+    applications = tuple(entry.application for entry in entries)
+    return Manifests(applications, lint.ordered(findings), tuple(files), lint.ordered(waived), frozenset(needed))
+
+
+def combined(loaded: Sequence[Manifests]) -> tuple[Finding, ...]:
+    """The findings of several targets, each once; a waiver that one of the targets needs is not idle."""
+    needed = frozenset().union(*(one.needed for one in loaded))
+    return lint.ordered({finding for one in loaded for finding in one.findings} - needed)
+
+
+def _idle(
+    reader: Reader, entries: Sequence[Entry], told: Collection[tuple[str, int, str]]
+) -> Iterator[tuple[int, str, Finding]]:
+    """For each waived rule of a file its line, its id, and what is said if it silences nothing on this target."""
+    mine = {place.line for entry in entries for place in entry.places.values()} if reader.waivers else set()
+    for waiver in reader.waivers:
+        # On the line of another target's value it waits for that target.
+        if waiver.line not in mine and waiver.line in reader.lines:
+            continue
+        for rule in waiver.rules if waiver.valid else ():
+            if rule in RULES and RULES[rule].waivable:
+                message = idle(rule, error=(reader.file, waiver.line, rule) in told)
+                place = Place(reader.file, waiver.line, waiver.column)
+                yield waiver.line, rule, Finding("MF003", Level.WARNING, message, *place, hint=RULES["MF003"].fix)
 
 
 def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None) -> list[Entry]:
     """The applications that one file declares for this target; `known` are the targets it may name, None any."""
-    return [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+    entries = [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+    lines = {waiver.line: frozenset(waiver.rules) for waiver in reader.waivers if waiver.valid}
+    return [replace(entry, waived=_waived(entry, lines)) for entry in entries] if lines else entries
+
+
+def _waived(entry: Entry, lines: dict[int, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """The rules that are waived for each of the entry's fields, given those that are waived on each line."""
+    return {name: lines[place.line] for name, place in entry.places.items() if place.line in lines}
 
 
 def listed(paths: Iterable[Path]) -> dict[str, Path]:

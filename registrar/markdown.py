@@ -19,7 +19,7 @@ def plan_markdown(plan: Plan) -> str:
     """Every field that a plan changes, before and after; the digest at the end."""
     rows = [row for step in plan.steps if not isinstance(step, Keep) for row in _rows(step)]
     lines = [f"### {escaped(_heading(plan.target))}", ""]
-    lines += [*_table(("Operation", "Application", "Field", "Before", "After"), rows), ""] if rows else []
+    lines += [*table(("Operation", "Application", "Field", "Before", "After"), rows), ""] if rows else []
     lines.append(escaped(summary(plan)))
     if plan.pending and plan.with_nexus:
         lines.append(f"Digest: `{plan.digest}`")
@@ -31,7 +31,7 @@ def report_markdown(report: Report, target: Target) -> str:
     outcomes = [outcome for outcome in report.outcomes if outcome.status is not Status.KEPT]
     rows = [(str(one.status), one.step.operation, one.step.name, one.step.path, told(one, target)) for one in outcomes]
     lines = [f"### {escaped(_heading(target))}", ""]
-    lines += [*_table(("Result", "Operation", "Application", "Path", "What"), rows), ""] if rows else []
+    lines += [*table(("Result", "Operation", "Application", "Path", "What"), rows), ""] if rows else []
     hints = [f"- {escaped(one.step.name)}: {escaped(hint)}" for one in outcomes if (hint := way_on(one))]
     lines += [*hints, ""] if hints else []
     if report.cause:
@@ -54,7 +54,8 @@ def _rows(step: Step) -> list[tuple[str, ...]]:
     return [(*head, "", "", step.reason + (f" → {step.hint}" if isinstance(step, Blocked) else ""))]
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, each cell of a row escaped."""
     lines = [titles, ["---"] * len(titles), *([escaped(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 

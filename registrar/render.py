@@ -90,9 +90,9 @@ def findings_text(findings: Sequence[Finding], applications: int, files: int, *,
         lines.append(f"{place}: {level} {finding.rule}: {visible(finding.message)}")
         if finding.hint:
             lines.append(f"    → {visible(finding.hint)}")
-    counts = [f"{_number(applications, 'application')} in {_number(files, 'file')}"]
+    counts = [f"{number(applications, 'application')} in {number(files, 'file')}"]
     tally = Counter(str(finding.level) for finding in findings)
-    counts += [_number(tally[level], level) for level in ("error", "warning") if tally[level]]
+    counts += [number(tally[level], level) for level in ("error", "warning") if tally[level]]
     return "\n".join([*lines, ", ".join(counts) + ("" if findings else ": valid")])
 
 
@@ -102,7 +102,8 @@ def findings_json(findings: Sequence[Finding], applications: int, files: Sequenc
     )
 
 
-def _number(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """So many of something, in words."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -177,7 +178,7 @@ def summary(plan: Plan) -> str:
     counts = plan.counts
     kept = counts.pop("keep", 0)
     if not counts:
-        nothing = f"Nothing to do: {_number(kept, 'application')} in sync"
+        nothing = f"Nothing to do: {number(kept, 'application')} in sync"
         return nothing + (f", {plan.left_alone} undeclared left alone." if plan.left_alone else ".")
     parts = [
         f"{count} blocked" if name == "blocked" else f"{count} to {_DOING.get(name, name)}"

@@ -25,29 +25,47 @@ class Uri(NamedTuple):
     host: str = ""
     port: str | None = None
     path: str = ""
+    query: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Take a text apart; one that cannot be read as a URI has no parts."""
         # Browsers drop tabs and line breaks and trim the ends before they look at the scheme (WHATWG URL §4.4), and
         # Python does so in some releases only.
+        plain = _NOISE.sub("", text)
         try:
-            parts = urlsplit(_NOISE.sub("", text))
+            parts = urlsplit(plain)
         except ValueError:
             return cls(text)
         match = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
         host, port = match.groups() if match else ("", None)
-        return cls(text, parts.scheme, "@" in parts.netloc, host.lower(), port, parts.path)
+        query = parts.query if "?" in plain.partition("#")[0] else None
+        return cls(text, parts.scheme, "@" in parts.netloc, host.lower(), port, parts.path, query)
 
     @property
     def loopback(self) -> bool:
         """Whether the host is this very machine, written in one of the forms that mean nothing else."""
+        address = self.address
+        if isinstance(address, ipaddress.IPv6Address):  # whether a mapped 127.0.0.1 is one depends on Python's release
+            return address == ipaddress.IPv6Address("::1")
+        return self.host == "localhost" if address is None else address.is_loopback
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host as an IP address, where it is one in its usual spelling."""
         if self.host.startswith("["):
-            return _ipv6(self.host) == ipaddress.IPv6Address("::1")
+            return _ipv6(self.host)
+        if not self.host[-1:].isdigit():
+            return None
         try:
-            return self.host == "localhost" or ipaddress.IPv4Address(self.host).is_loopback
+            return ipaddress.IPv4Address(self.host)
         except ValueError:
-            return False
+            return None
+
+    @property
+    def authority(self) -> str:
+        """What stands between // and the path, as it was written."""
+        return re.split(r"[/?#\\]", self.text.partition("://")[2], maxsplit=1)[0]
 
 
 def _ipv6(host: str) -> ipaddress.IPv6Address | None:
@@ -74,7 +92,8 @@ def incomplete(uri: Uri) -> str:
     return ""
 
 
-_DANGEROUS: Final = frozenset(["javascript", "data", "vbscript", "file", "ftp", "blob", "about", "view-source"])
+DANGEROUS: Final = frozenset(["javascript", "data", "vbscript", "file", "ftp", "blob", "about", "view-source"])
+"""Schemes that a browser acts upon itself."""
 
 
 def unfit_scheme(uri: Uri) -> str:
@@ -83,7 +102,7 @@ def unfit_scheme(uri: Uri) -> str:
         return ""
     if uri.scheme == "http":
         return "is http to another machine: everything sent there travels in the clear"
-    if uri.scheme in _DANGEROUS:
+    if uri.scheme in DANGEROUS:
         return f"has the scheme {uri.scheme}:, which a browser runs or opens instead of sending it anywhere"
     return f"has the scheme {uri.scheme}: where only https will do"
 

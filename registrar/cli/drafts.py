@@ -22,7 +22,7 @@ from registrar import amend, lint, manifest
 from registrar.document import Reader
 from registrar.errors import Stale, UsageError
 from registrar.lint import RULES, Breach, Entry, Finding, Level, Neighbours, Place
-from registrar.model import Application, Target, same_name
+from registrar.model import Application, Target
 from registrar.spelling import KEYS
 from registrar.tui.session import Checked, Draft
 
@@ -215,11 +215,11 @@ class Drafts:
     def _lint(self, draft: Draft, entry: Entry) -> Iterator[tuple[str, Finding]]:
         """The findings of the rules by field: each place of the entry that is judged is named as its field."""
         application = entry.application
-        judged = Entry(application, {key: Place(key) for key in ("", *KEYS)})
+        keys = ("", *KEYS)
+        judged = Entry(application, {key: Place(key) for key in keys}, {key: entry.waivers(key) for key in keys})
         others = self._others(draft)
-        near = Neighbours(
-            _Over(others.names, same_name(application.name), judged), _Over(others.paths, application.path, judged)
-        )
+        indexes = zip(others, Neighbours.keys(application), strict=True)
+        near = Neighbours(*(_Over(index, key, judged) for index, key in indexes))
         for finding in lint.judged(judged, near, self._target):
             yield finding.file, finding
         inside = f"{application.path}/"

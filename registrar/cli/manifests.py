@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, data, document, output_option
+from registrar.cli.output import Format, data, document, findings_option
+
+if TYPE_CHECKING:
+    from registrar.findings import Report
 
 
-@output_option
+@findings_option
 @connection_options
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
     "--fail-level", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="What fails."
 )
+@click.option("--explain", metavar="ID", help="Tell what a rule such as RU009 is about, or `all` rules; check nothing.")
 @click.pass_context
-def validate(ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, output: Format, **flags: Any) -> int:
+def validate(
+    ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, explain: str | None, output: Format, **flags: Any
+) -> int:
     """Check manifests, offline.
 
-    Without --target they are checked for every target that registrar.yaml declares.
+    Without --target they are checked for every target that registrar.yaml declares. A warning that is right where it
+    stands is silenced by a comment on its line that has the reason: # registrar: ignore[RU007] why it is right.
     """
+    if explain is not None:
+        return _explain(explain, output, paths)
     import sys
 
-    from registrar import manifest, render
+    from registrar import manifest
     from registrar.cli.connection import manifest_paths, offline
     from registrar.errors import ManifestsInvalid
+    from registrar.findings import Report
 
     settings, colour = offline(ctx, flags)
     names = settings.targets if not flags["target"] and not (ctx.obj or {}).get("target") else ()
@@ -37,14 +47,60 @@ def validate(ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, out
         manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)
         for one in all_settings
     ]
-    findings = sorted({finding for result in loaded for finding in result.findings}, key=lambda found: found.place)
-    applications = len({application.path for result in loaded for application in result.applications})
+    applications = {application.path: application for result in loaded for application in result.applications}
+    report = Report(manifest.combined(loaded), tuple(applications.values()), loaded[0].files, fail_level)
+    _print(report, output, colour=colour)
+    return ManifestsInvalid.exit_code if report.failing else 0
+
+
+def _print(report: Report, output: Format, *, colour: bool) -> None:
+    """The findings in the format asked for; CI systems want paths as the repository has them."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from registrar import __version__, findings, render
+
     if output is Format.JSON:
-        document(render.findings_json(findings, applications, loaded[0].files))
+        document(render.findings_json(report.findings, len(report.applications), report.files))
+        return
+    if output is Format.TEXT:
+        counts = len(report.applications), len(report.files)
+        data(render.findings_text(report.findings, *counts, colour=colour))
+        return
+    here = Path.cwd()
+    root = next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
+    report = report.below(str(root), str(here))
+    if output is Format.SARIF:
+        data(findings.sarif(report, __version__))
+    elif output is Format.JUNIT:
+        data(findings.junit(report, datetime.now(UTC)))
+    elif output is Format.MARKDOWN:
+        data(findings.markdown(report))
+    elif report.findings:
+        data(findings.github(report))
+
+
+def _explain(word: str, output: Format, paths: tuple[str, ...]) -> int:
+    """Print one rule of the table, or all."""
+    from registrar import explain
+    from registrar.document import did_you_mean
+    from registrar.errors import UsageError
+    from registrar.lint import RULES
+
+    if paths:
+        raise UsageError("--explain checks nothing, so it takes no PATH", hint=f"registrar validate --explain {word}")
+    if word.lower() != "all" and word.upper() not in RULES:
+        raise UsageError(f"there is no rule {word!r}", hint=f"{did_you_mean(word.upper(), RULES)}, or `all`")
+    rules = tuple(RULES.values()) if word.lower() == "all" else (RULES[word.upper()],)
+    if output is Format.JSON:
+        document(explain.rules_json(rules))
+    elif output is Format.MARKDOWN:
+        data(explain.rules_markdown(rules))
+    elif output is Format.TEXT:
+        data(explain.rules_text(rules))
     else:
-        data(render.findings_text(findings, applications, len(loaded[0].files), colour=colour))
-    failing = [finding for finding in findings if fail_level == "warning" or finding.level == "error"]
-    return ManifestsInvalid.exit_code if failing else 0
+        raise UsageError("a rule is explained in text, json or markdown", hint=f"registrar validate --explain {word}")
+    return 0
 
 
 @click.command()

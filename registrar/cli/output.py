@@ -23,6 +23,9 @@ class Format(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    GITHUB = "github"
 
 
 def begin(words: Sequence[str]) -> None:
@@ -105,7 +108,12 @@ def output_option(command: Command) -> Command:
 
 def markdown_option(command: Command) -> Command:
     """`--output text|json|markdown`, for what is written to be passed on."""
-    return _output(command, *Format)
+    return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN)
+
+
+def findings_option(command: Command) -> Command:
+    """`--output` with what the pages of CI systems read findings from."""
+    return _output(command, Format.TEXT, Format.JSON, Format.SARIF, Format.JUNIT, Format.GITHUB, Format.MARKDOWN)
 
 
 def _output(command: Command, *formats: Format) -> Command:

@@ -1,0 +1,240 @@
+"""Findings for the pages of CI systems: SARIF, JUnit XML, GitHub's workflow commands, Markdown; each one str.
+
+Owns those formats and their escapes. Must never let a text of a manifest end an element, a command or a cell of its
+table, nor depend on the clock or on where it runs: both are handed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+
+from registrar.lint import RULES, Finding, Level, Rule
+from registrar.markdown import escaped, table
+from registrar.model import Application
+from registrar.render import number, visible
+
+COMMENT_LIMIT: Final = 65_000
+"""Characters of a comment: GitHub refuses more than 65,536."""
+
+_SHOWN: Final = 200  # characters of a foreign text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What validate found, in which applications of which files, and from which level on it fails."""
+
+    findings: tuple[Finding, ...]
+    applications: tuple[Application, ...]
+    files: tuple[str, ...]
+    fail_level: str = "error"
+
+    def fails(self, finding: Finding) -> bool:
+        """Whether this finding makes the run fail."""
+        return finding.level is Level.ERROR or self.fail_level == "warning"
+
+    @property
+    def failing(self) -> bool:
+        """Whether the run fails."""
+        return any(self.fails(finding) for finding in self.findings)
+
+    def below(self, root: str, here: str) -> Report:
+        """The same with the files named from a root folder, those in it: CI systems know the repository's own names."""
+
+        def named(file: str) -> str:
+            path = posixpath.normpath(posixpath.join(here, file))
+            return path.removeprefix(f"{root.rstrip('/')}/") if file != "<stdin>" else file
+
+        applications = [replace(one, source=_placed(named(_file(one)), one)) for one in self.applications]
+        return replace(
+            self,
+            findings=tuple(replace(one, file=named(one.file)) for one in self.findings),
+            applications=tuple(applications),
+            files=tuple(map(named, self.files)),
+        )
+
+    def counts(self) -> str:
+        """How much was looked at, and what was found."""
+        tally = Counter(str(finding.level) for finding in self.findings)
+        found = [number(tally[level], level) for level in ("error", "warning") if tally[level]]
+        looked = f"{number(len(self.applications), 'application')} in {number(len(self.files), 'file')}"
+        return ", ".join([looked, *found]) + ("" if found else ": valid")
+
+
+def _file(application: Application) -> str:
+    return application.source.rsplit(":", 2)[0]
+
+
+def _placed(file: str, application: Application) -> str:
+    return ":".join([file, *application.source.rsplit(":", 2)[1:]])
+
+
+def _clipped(text: str) -> str:
+    shown = visible(text)
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+
+
+# ── SARIF ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sarif(report: Report, version: str) -> str:
+    """SARIF 2.1.0, as GitHub's code scanning and editors read it: every rule, and a result for each finding."""
+    index = {id_: number for number, id_ in enumerate(RULES)}
+    seen: Counter[str] = Counter()
+    results = []
+    for finding in report.findings:
+        key = _fingerprint(finding, 0)
+        results.append(_result(finding, index[finding.rule], _fingerprint(finding, seen[key])))
+        seen[key] += 1
+    driver = {"name": "registrar", "version": version, "rules": [_described(rule) for rule in RULES.values()]}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    return json.dumps(document, indent=2)
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    told = f"{rule.reason} What to do: {rule.fix}. Source: {rule.source}."
+    shown = f"{escaped(rule.reason)}\n\n**What to do:** {escaped(rule.fix)}.\n\n**Source:** {escaped(rule.source)}"
+    return {
+        "id": rule.id,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.reason},
+        "help": {"text": told, "markdown": shown},
+        "defaultConfiguration": {"level": str(rule.level)},
+    }
+
+
+def _result(finding: Finding, index: int, fingerprint: str) -> dict[str, Any]:
+    start = {"startLine": max(finding.line, 1), "startColumn": max(finding.column, 1)}
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}, "region": start},
+    }
+    if finding.application:
+        location["logicalLocations"] = [{"name": _clipped(finding.application), "kind": "object"}]
+    told = visible(finding.message)
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": index,
+        "level": str(finding.level),
+        "message": {"text": f"{told} → {visible(finding.hint)}" if finding.hint else told},
+        "locations": [location],
+        "partialFingerprints": {"registrar/v1": fingerprint},
+    }
+
+
+def _fingerprint(finding: Finding, nth: int) -> str:
+    """What stays the same while lines move: the rule, the file, the application, and which of several it is."""
+    known = json.dumps([finding.rule, finding.file, finding.application, nth])
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
+# ── JUnit ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def junit(report: Report, when: datetime) -> str:
+    """JUnit XML: a suite for a file, a case for the file itself and for each of its applications.
+
+    What makes the run fail is a failure, and what does not is a skipped test: it is seen, and it is not red.
+    """
+    root = ET.Element("testsuites")
+    cases: dict[str, dict[str, list[Finding]]] = {file: {"": []} for file in report.files}
+    for application in report.applications:
+        cases.setdefault(_file(application), {"": []}).setdefault(application.name, [])
+    for finding in report.findings:
+        cases.setdefault(finding.file, {"": []}).setdefault(finding.application, []).append(finding)
+    for number_, (file, found) in enumerate(cases.items()):
+        root.append(_suite(report, number_, file, found, when))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+
+
+def _suite(report: Report, index: int, file: str, cases: dict[str, list[Finding]], when: datetime) -> ET.Element:
+    failed = sum(any(map(report.fails, found)) for found in cases.values())
+    suite = ET.Element(
+        "testsuite",
+        {
+            "name": _clipped(file),
+            "package": "registrar",
+            "id": str(index),
+            "timestamp": f"{when:%Y-%m-%dT%H:%M:%S}",
+            "hostname": "localhost",
+            "tests": str(len(cases)),
+            "failures": str(failed),
+            "errors": "0",
+            "skipped": str(sum(bool(found) for found in cases.values()) - failed),
+            "time": "0",
+        },
+    )
+    ET.SubElement(suite, "properties")
+    for name, found in cases.items():
+        shown = _clipped(name) or _clipped(file)
+        case = ET.SubElement(suite, "testcase", {"classname": _clipped(file), "name": shown, "time": "0"})
+        if found:
+            worst = next(filter(report.fails, found), None)
+            first = worst or found[0]
+            told = {"type": first.rule, "message": visible(first.message)}
+            ET.SubElement(case, "failure" if worst else "skipped", told).text = "\n".join(map(_line, found))
+    ET.SubElement(suite, "system-out")
+    ET.SubElement(suite, "system-err")
+    return suite
+
+
+def _line(finding: Finding) -> str:
+    told = f"{visible(str(finding.place))}: {finding.level} {finding.rule}: {visible(finding.message)}"
+    return f"{told}\n    → {visible(finding.hint)}" if finding.hint else told
+
+
+# ── GitHub ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def github(report: Report) -> str:
+    """A workflow command for each finding, which GitHub shows beside the line of the change."""
+    return "\n".join(map(_command, report.findings))
+
+
+def _command(finding: Finding) -> str:
+    properties = {
+        "file": finding.file,
+        "line": str(max(finding.line, 1)),
+        "col": str(max(finding.column, 1)),
+        "title": f"{finding.rule}: {RULES[finding.rule].title}",
+    }
+    told = f"{finding.message} → {finding.hint}" if finding.hint else finding.message
+    named = ",".join(f"{name}={_data(value, ':,')}" for name, value in properties.items())
+    return f"::{finding.level} {named}::{_data(told)}"
+
+
+def _data(text: str, also: str = "") -> str:
+    """Text as the runner's own toolkit escapes it."""
+    return "".join(f"%{ord(one):02X}" if one in "%\r\n" + also else one for one in visible(text))
+
+
+# ── Markdown ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def markdown(report: Report) -> str:
+    """A table for a comment on a merge request, errors first; what is more than a comment holds is counted."""
+    lines = ["### Manifests", "", escaped(report.counts())]
+    room = COMMENT_LIMIT - len("\n".join(lines)) - _SHOWN  # for the words about what was cut
+    findings = sorted(report.findings, key=lambda finding: finding.level is not Level.ERROR)
+    rows = [(str(one.level), one.rule, one.application, str(one.place), one.message, one.hint) for one in findings]
+    titles = ("Level", "Rule", "Application", "Where", "What", "What to do")
+    drawn = table(titles, [tuple(map(_clipped, row)) for row in rows])
+    kept = 0
+    for line in drawn:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept += 1
+    if rows:
+        lines += ["", *drawn[:kept]]
+    if kept < len(drawn):
+        lines += ["", f"{number(len(drawn) - kept, 'finding')} more: a comment holds no more than these."]
+    return "\n".join(lines) + "\n"

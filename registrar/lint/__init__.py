@@ -1,0 +1,76 @@
+"""The rules for manifests and registrations: each has an id, a level, a reason and what to do about it.
+
+`RULES` is the table that help is printed from, `check()` runs the rules over the applications of one target. Pure: must
+never read a manifest or resolve a host, and never change a value, since Nexus and Vault compare strings byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from registrar.lint import files, hosts, redirects  # noqa: F401 (importing them enters their rules)
+from registrar.lint.applications import PATH
+from registrar.lint.finding import Entry, Finding, Level, Place, ordered, quoted
+from registrar.lint.rule import ENTERED, Breach, Case, Neighbours, Rule
+from registrar.model import Target
+from registrar.uri import Uri
+
+__all__ = [
+    "PATH",
+    "RULES",
+    "Breach",
+    "Entry",
+    "Finding",
+    "Level",
+    "Neighbours",
+    "Place",
+    "Rule",
+    "Sifted",
+    "check",
+    "judged",
+    "ordered",
+    "quoted",
+    "sifted",
+]
+
+_ORDER: Final = ("RU", "BU", "AP", "MF")
+
+RULES: Final[dict[str, Rule]] = dict(sorted(ENTERED.items(), key=lambda item: (_ORDER.index(item[0][:2]), item[0])))
+"""Every rule by its id, in the order in which help lists them."""
+
+
+_CHECKED: Final = tuple((rule, rule.check) for rule in RULES.values() if rule.check)
+
+
+class Sifted(NamedTuple):
+    """What the rules say, and what they would say were it not waived."""
+
+    findings: tuple[Finding, ...]
+    waived: tuple[Finding, ...]
+
+
+def check(entries: Sequence[Entry], target: Target) -> tuple[Finding, ...]:
+    """Every finding about these applications as the whole of this target, by place."""
+    return sifted(entries, target).findings
+
+
+def sifted(entries: Sequence[Entry], target: Target) -> Sifted:
+    """Every finding about these applications as the whole of this target, the waived ones apart."""
+    neighbours = Neighbours.of(entries)
+    found = [one for entry in entries for one in _judged(entry, neighbours, target)]
+    return Sifted(*(ordered(finding for finding, waived in found if waived is kind) for kind in (False, True)))
+
+
+def judged(entry: Entry, neighbours: Neighbours, target: Target) -> tuple[Finding, ...]:
+    """Every finding about one application among these neighbours, of which it is one itself."""
+    return ordered(finding for finding, waived in _judged(entry, neighbours, target) if not waived)
+
+
+def _judged(entry: Entry, neighbours: Neighbours, target: Target) -> Iterator[tuple[Finding, bool]]:
+    application = entry.application
+    redirect, base = Uri.parse(application.redirect_uri), Uri.parse(application.base_url or "")
+    case = Case(entry, application, redirect, base, target, neighbours)
+    for rule, check in _CHECKED:
+        for breach in check(case):
+            yield rule.finding(breach, entry), rule.waived(breach, entry)
