@@ -23,6 +23,8 @@ class Format(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    JUNIT = "junit"
+    PROMETHEUS = "prometheus"
 
 
 def begin(words: Sequence[str]) -> None:
@@ -105,7 +107,12 @@ def output_option(command: Command) -> Command:
 
 def markdown_option(command: Command) -> Command:
     """`--output text|json|markdown`, for what is written to be passed on."""
-    return _output(command, *Format)
+    return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN)
+
+
+def report_option(command: Command) -> Command:
+    """`--output` for a report that other programs take in: a ticket, a pipeline's tests, a monitor."""
+    return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN, Format.JUNIT, Format.PROMETHEUS)
 
 
 def _output(command: Command, *formats: Format) -> Command:
