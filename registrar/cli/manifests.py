@@ -17,11 +17,21 @@ from registrar.cli.output import Format, data, document, output_option
 @click.option(
     "--fail-level", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="What fails."
 )
+@click.option("--changed-since", metavar="REF", help="Judge only what differs from where git's REF was left.")
 @click.pass_context
-def validate(ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, output: Format, **flags: Any) -> int:
+def validate(
+    ctx: click.Context,
+    /,
+    paths: tuple[str, ...],
+    fail_level: str,
+    changed_since: str | None,
+    output: Format,
+    **flags: Any,
+) -> int:
     """Check manifests, offline.
 
-    Without --target they are checked for every target that registrar.yaml declares.
+    Without --target they are checked for every target that registrar.yaml declares. --changed-since still reads all of
+    them, since names and paths are unique among all, and tells what changed files make wrong in others.
     """
     import sys
 
@@ -37,6 +47,10 @@ def validate(ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, out
         manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)
         for one in all_settings
     ]
+    if changed_since is not None:
+        from registrar.cli.since import narrowed
+
+        loaded = narrowed(loaded, all_settings, changed_since)
     findings = sorted({finding for result in loaded for finding in result.findings}, key=lambda found: found.place)
     applications = len({application.path for result in loaded for application in result.applications})
     if output is Format.JSON:
