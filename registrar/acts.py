@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from registrar.doctor import life
 from registrar.errors import UsageError
@@ -29,7 +29,7 @@ def rotate(
 ) -> Plan:
     """A new registration for each of these, or of all that are older; protected ones only by name."""
     paths = world.select(names) if names else _unprotected(world) if every or older_than is not None else frozenset()
-    due = {path for path in paths if older_than is None or _age(world, path) >= older_than}
+    due = {path for path in paths if older_than is None or world.older(path, older_than)}
     return _planned(world, due, lambda case: _rotate(case, grace))
 
 
@@ -253,20 +253,4 @@ def _readable(case: Case, version: int) -> bool:
 
 def _unprotected(world: World) -> frozenset[str]:
     """The paths of our set that can be rotated without being named."""
-    ours = ((record, record.facts) for record in world.records if record.kind is Kind.SETTLED)
-    return frozenset(
-        record.path
-        for record, facts in ours
-        if facts and facts.set == world.target.set and facts.state is State.REGISTERED and not facts.protected
-    )
-
-
-def _age(world: World, path: str) -> timedelta:
-    """How long ago the credential was made, by Vault's clock; without a time it is older than anything."""
-    record = world.by_path.get(path)
-    made: datetime | None = None
-    if record and record.facts:
-        version = record.version(record.facts.version)
-        made = record.facts.rotated_at or record.facts.registered_at or (version.created_at if version else None)
-    # the Date header has whole seconds, so that what was made just now seems to come
-    return max(record.seen_at - made, timedelta(0)) if record and made else timedelta.max
+    return frozenset(path for path, record in world.in_use.items() if not record.base.protected)

@@ -127,7 +127,7 @@ class Reader:
             return None
         node = None
         try:
-            node = _Composer(_events(text)).document()
+            node = _composed(text)
             if node is None:
                 self.report("the file is empty", Place(self.file, 1, 1))
         except _Refused as refused:
@@ -291,17 +291,21 @@ class _Composer:
         return node._replace(line=event.start_mark.line + 1, column=event.start_mark.column + 1)
 
 
-def _events(text: str) -> Iterator[Any]:
-    refused = None
+def _composed(text: str) -> Node | None:
+    """The one document of a text; the loader is asked itself, since `yaml.parse` asks it twice for each event."""
+    loader = None
     try:
-        yield from yaml.parse(text, Loader=_LOADER)
+        loader = _LOADER(text)
+        return _Composer(iter(loader.get_event, None)).document()
     except yaml.MarkedYAMLError as error:
         refused = _syntax(error, text)
     except (yaml.YAMLError, ValueError, OverflowError):
         # The pure loader hands impossible numbers, as in "\UFFFFFFFF" and %YAML, to Python as they are.
         refused = _Refused("this is not YAML", None)
-    if refused:
-        raise refused
+    finally:
+        if loader:
+            loader.dispose()
+    raise refused
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> _Refused:

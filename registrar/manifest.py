@@ -11,9 +11,9 @@ import re
 import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from registrar import lint
 from registrar.document import SIZE_LIMIT_BYTES, Mapping, Node, Reader, Scalar, did_you_mean
@@ -31,13 +31,18 @@ _REQUIRED: Final = {"name": "AP001", "redirect_uri": "RU001"}
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """What the manifests say about one target; with `errors` among the findings, not to be acted on."""
+    """What the manifests say about one target; with `errors` among the findings, not to be acted on.
+
+    `sources` are the files by their names in `findings`, those included that could not be read.
+    """
 
     applications: tuple[Application, ...]
     findings: tuple[Finding, ...]
     files: tuple[str, ...]
     waived: tuple[Finding, ...] = ()
     needed: frozenset[Finding] = frozenset()  # what would be said of each waiver if it silenced nothing here
+    entries: tuple[Entry, ...] = field(default=(), compare=False)
+    sources: dict[str, Path] = field(default_factory=dict, compare=False)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -53,8 +58,11 @@ def load(
     readers: dict[Reader, list[Entry]] = {}
     entries: list[Entry] = []
     files: list[str] = []
-    for reader, data in _sources(paths, stdin):
+    sources: dict[str, Path] = {}
+    for reader, path, data in _sources(paths, stdin):
         readers[reader] = []
+        if path:
+            sources[reader.file] = path
         if data is not None:
             files.append(reader.file)
             readers[reader] = read(reader, data, target, known)
@@ -75,7 +83,15 @@ def load(
         for line, rule, finding in _idle(reader, own, told):
             (needed.add if (reader.file, line, rule) in used else findings.append)(finding)
     applications = tuple(entry.application for entry in entries)
-    return Manifests(applications, lint.ordered(findings), tuple(files), lint.ordered(waived), frozenset(needed))
+    return Manifests(
+        applications,
+        lint.ordered(findings),
+        tuple(files),
+        lint.ordered(waived),
+        frozenset(needed),
+        tuple(entries),
+        sources,
+    )
 
 
 def combined(loaded: Sequence[Manifests]) -> tuple[Finding, ...]:
@@ -114,7 +130,7 @@ def _waived(entry: Entry, lines: dict[int, frozenset[str]]) -> dict[str, frozens
 
 def listed(paths: Iterable[Path]) -> dict[str, Path]:
     """The files at these paths by the name that messages have for them, none of them opened; UsageError as in load."""
-    return {_shown(file): file for path in paths for file in _files(path, Reader(_shown(path)))}
+    return {_shown(file.path): file.path for path in paths for file in _files(path, Reader(_shown(path)))}
 
 
 def slug(name: str) -> str:
@@ -192,32 +208,39 @@ def _differences(reader: Reader, node: Node, target: Target, known: Collection[s
     return mine
 
 
-def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, bytes | None]]:
-    """Each file once, with its bytes or with the finding that says why it has none."""
+class _File(NamedTuple):
+    """A file as it was found, and where it really is."""
+
+    path: Path
+    real: str
+
+
+def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, Path | None, bytes | None]]:
+    """Each file once, with its bytes or with the finding that says why it has none; a folder where it has findings."""
     seen: set[str] = set()
     for path in paths:
         if path == STDIN:
-            yield Reader("<stdin>"), stdin
+            yield Reader("<stdin>"), STDIN, stdin
             continue
         folder = Reader(_shown(path))
         files = _files(path, folder)
         if folder.findings:
-            yield folder, None
+            yield folder, None, None
         for file in files:
-            real = os.path.realpath(file)
-            if real not in seen:
-                seen.add(real)
-                reader = Reader(_shown(file))
-                yield reader, _bytes(file, reader)
+            if file.real not in seen:
+                seen.add(file.real)
+                reader = Reader(_shown(file.path))
+                yield reader, file.path, _bytes(file.path, reader)
 
 
-def _files(path: Path, reader: Reader) -> list[Path]:
+def _files(path: Path, reader: Reader) -> list[_File]:
     """The file, or the manifests of the folder, at a path that somebody named."""
     hint = "name a manifest, or a folder of manifests"
     try:
+        real = os.path.realpath(path)
         if not stat.S_ISDIR(path.stat().st_mode):
-            return [path]
-        files = list(_within(path, os.path.realpath(path), reader, set()))
+            return [_File(path, real)]
+        files = list(_within(_File(path, real), real, reader, set()))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{reader.file} does not exist", hint=hint) from None
     except OSError as error:
@@ -227,36 +250,46 @@ def _files(path: Path, reader: Reader) -> list[Path]:
     return files
 
 
-def _within(folder: Path, root: str, reader: Reader, entered: set[str]) -> Iterator[Path]:
+def _within(folder: _File, root: str, reader: Reader, entered: set[str]) -> Iterator[_File]:
     """The manifests of a folder by name, hidden ones left out; links only to what is inside the root."""
-    real = os.path.realpath(folder)
-    if real in entered:  # a link can lead to where we are
+    if folder.real in entered:  # a link can lead to where we are
         return
-    entered.add(real)
-    for child in sorted(folder.iterdir()):
-        manifest = child.suffix.lower() in (".yaml", ".yml")
-        if child.name.startswith(".") or not (manifest or child.is_dir()):
+    entered.add(folder.real)
+    with os.scandir(folder.path) as children:
+        named = sorted((child for child in children if not child.name.startswith(".")), key=lambda child: child.name)
+    for entry in named:
+        # The folder's own list tells what is a link, a folder or a file: thousands of files are not asked one by one.
+        link = entry.is_symlink()
+        path = folder.path / entry.name
+        inside = path.is_dir() if link else entry.is_dir()
+        if not (inside or entry.name.lower().endswith((".yaml", ".yml"))):
             continue
-        here = Place(_shown(child), 1, 1)
+        child = _File(path, os.path.realpath(path) if link else os.path.join(folder.real, entry.name))  # noqa: PTH118
         # Links inside are followed, since Kubernetes mounts a ConfigMap as links into a hidden folder.
-        if child.is_symlink() and not Path(os.path.realpath(child)).is_relative_to(root):
-            reader.report("the link leads out of the folder", here, hint="copy what it leads to")
-        elif child.is_dir():
+        if link and not Path(child.real).is_relative_to(root):
+            reader.report("the link leads out of the folder", Place(_shown(path), 1, 1), hint="copy what it leads to")
+        elif inside:
             yield from _within(child, root, reader, entered)
-        elif child.is_file():
+        elif path.is_file() if link else entry.is_file():
             yield child
         else:
-            reader.report("this is not a file", here, hint="remove it")
+            reader.report("this is not a file", Place(_shown(path), 1, 1), hint="remove it")
+
+
+_CHUNK_BYTES: Final = 64 * 1024  # a manifest's size: room for the limit, asked for at once, costs more than the reading
 
 
 def _bytes(file: Path, reader: Reader) -> bytes | None:
-    """What is in a file: at most one byte more than the limit, which shows that it is too large."""
+    """What is in a file: somewhat more than the limit shows that it is too large, and no more is read."""
+    found = bytearray()
     try:
         with file.open("rb") as stream:
-            return stream.read(SIZE_LIMIT_BYTES + 1)
+            while len(found) <= SIZE_LIMIT_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+                found += chunk
     except OSError as error:
         reader.report(f"the file cannot be read: {error.strerror}", Place(reader.file, 1, 1), hint="look at its mode")
         return None
+    return bytes(found)
 
 
 def _shown(path: Path) -> str:

@@ -334,6 +334,18 @@ class Record:
         return version.deletes_at is not None and version.deletes_at < self.seen_at + _DATE_GRAIN
 
     @property
+    def made_at(self) -> datetime | None:
+        """When the credential that the facts describe was registered or rotated, by Vault's clock."""
+        version = self.version(self.base.version)
+        return self.base.rotated_at or self.base.registered_at or (version.created_at if version else None)
+
+    @property
+    def age(self) -> timedelta:
+        """How old that credential is, by Vault's clock; without a time it is older than anything."""
+        # the Date header has whole seconds, so that what was made just now seems to come
+        return max(self.seen_at - self.made_at, timedelta(0)) if self.made_at else timedelta.max
+
+    @property
     def base(self) -> Facts:
         """The facts, or where there are none somebody's own keys to be kept beside them."""
         return self.facts or Facts(others=self.others)

@@ -317,9 +317,7 @@ def report_json(report: Report, plan: Plan) -> str:
 
 def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
     """The three-way table, what needs attention first."""
-    rows = sorted(
-        status.rows, key=lambda row: (row.state in ("in sync", "undeclared"), row.state == "undeclared", row.path)
-    )
+    rows = status.urgent
     cells = [("STATE", "NAME", "PATH", "MANIFEST", "NEXUS", "VAULT")] + [_row_cells(row) for row in rows]
     lines = table(cells)
     if colour:
@@ -327,7 +325,10 @@ def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
             _paint(line, _STATE_COLOURS.get(row.state, "33"), colour) for line, row in zip(lines[1:], rows, strict=True)
         ]
     ways_out = [f"{visible(row.path)}: {visible(row.reason)}\n  → {visible(row.hint)}" for row in rows if row.hint]
+    ways_out += [f"{visible(row.path)}: its credential is {row.age}\n  → {row.rotation}" for row in status.old]
     lines += ["", *ways_out] if ways_out else []
+    if status.older_than_s is not None:
+        lines += ["", f"Credentials older than {status.older_than}: {len(status.old) or 'none'}."]
     also = [
         (status.other_records, "records of other sets or hands"),
         (status.unexplained, "living applications in Nexus that no record explains"),

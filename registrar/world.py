@@ -10,6 +10,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from registrar.errors import UsageError
@@ -115,6 +116,22 @@ class World:
     def managed(self) -> int:
         """How many applications of our set have a credential: what a share of breaking steps is a share of."""
         return sum(1 for r in self.records if r.facts and r.facts.set == self.target.set and r.kind is not Kind.EMPTY)
+
+    @cached_property
+    def in_use(self) -> dict[str, Record]:
+        """Records of our set with a credential that clients sign in with, neither retired nor in doubt, by path."""
+        return {
+            record.path: record
+            for record in self.records
+            if record.kind is Kind.SETTLED
+            and record.base.set == self.target.set
+            and record.base.state is State.REGISTERED
+        }
+
+    def older(self, path: str, than: timedelta) -> bool:
+        """Whether the credential at a path is as old: what `rotate --older-than` renews and `status` reports."""
+        record = self.by_path.get(path)
+        return record is None or record.facts is None or record.age >= than
 
     def select(self, names: Sequence[str]) -> frozenset[str]:
         """The paths that these paths or names mean, a path before a name; UsageError for one that nothing has."""

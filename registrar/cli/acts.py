@@ -14,8 +14,8 @@ import click
 from registrar.cli import connection_options
 from registrar.cli.change import Change, Manner, change_options, unguarded
 from registrar.cli.completion import applications
+from registrar.cli.duration import Duration
 from registrar.cli.output import Format, output_option
-from registrar.doctor import length
 from registrar.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,23 +35,9 @@ _manifests = click.option(
 )
 
 
-class _Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has none
-    """A length of time such as 24h, 90d or 30m; 0 for none."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        found = length(value)
-        if found is None:
-            self.fail(f"{value!r} is not a length of time such as 24h or 90d", param, ctx)
-        return found
-
-
 _grace = click.option(
     "--grace",
-    type=_Duration(),
+    type=Duration(),
     default="24h",
     show_default=True,
     metavar="TIME",
@@ -65,7 +51,7 @@ _grace = click.option(
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
 @click.option("--all", "every", is_flag=True, help="All of this set but protected ones, which have to be named.")
-@click.option("--older-than", type=_Duration(), metavar="TIME", help="Only where the credential is as old: 90d.")
+@click.option("--older-than", type=Duration(), metavar="TIME", help="Only where the credential is as old: 90d.")
 @click.option("--back", is_flag=True, help="Return to the credential before, within its grace.")
 @_grace
 @_manifests

@@ -21,14 +21,24 @@ if TYPE_CHECKING:
     "--fail-level", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="What fails."
 )
 @click.option("--explain", metavar="ID", help="Tell what a rule such as RU009 is about, or `all` rules; check nothing.")
+@click.option("--changed-since", metavar="REF", help="Judge only what differs from where git's REF was left.")
 @click.pass_context
 def validate(
-    ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, explain: str | None, output: Format, **flags: Any
+    ctx: click.Context,
+    /,
+    paths: tuple[str, ...],
+    fail_level: str,
+    explain: str | None,
+    changed_since: str | None,
+    output: Format,
+    **flags: Any,
 ) -> int:
     """Check manifests, offline.
 
     Without --target they are checked for every target that registrar.yaml declares. A warning that is right where it
     stands is silenced by a comment on its line that has the reason: # registrar: ignore[RU007] why it is right.
+    --changed-since still reads all manifests, since names and paths are unique among all, and tells what changed files
+    make wrong in others.
     """
     if explain is not None:
         return _explain(explain, output, paths)
@@ -47,6 +57,10 @@ def validate(
         manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)
         for one in all_settings
     ]
+    if changed_since is not None:
+        from registrar.cli.since import narrowed
+
+        loaded = narrowed(loaded, all_settings, changed_since)
     applications = {application.path: application for result in loaded for application in result.applications}
     report = Report(manifest.combined(loaded), tuple(applications.values()), loaded[0].files, fail_level)
     _print(report, output, colour=colour)

@@ -26,6 +26,7 @@ class Format(enum.StrEnum):
     SARIF = "sarif"
     JUNIT = "junit"
     GITHUB = "github"
+    PROMETHEUS = "prometheus"
 
 
 def begin(words: Sequence[str]) -> None:
@@ -114,6 +115,11 @@ def markdown_option(command: Command) -> Command:
 def findings_option(command: Command) -> Command:
     """`--output` with what the pages of CI systems read findings from."""
     return _output(command, Format.TEXT, Format.JSON, Format.SARIF, Format.JUNIT, Format.GITHUB, Format.MARKDOWN)
+
+
+def report_option(command: Command) -> Command:
+    """`--output` for a report that other programs take in: a ticket, a pipeline's tests, a monitor."""
+    return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN, Format.JUNIT, Format.PROMETHEUS)
 
 
 def _output(command: Command, *formats: Format) -> Command:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
 from registrar.cli.completion import applications
-from registrar.cli.output import Format, data, document, output_option, say
+from registrar.cli.duration import Duration
+from registrar.cli.output import Format, data, document, output_option, report_option, say
 
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
+    from registrar.model import Target
+    from registrar.status import Status
     from registrar.world import World
 
 _manifests = click.option(
@@ -23,36 +28,72 @@ _manifests = click.option(
 )
 
 
-@output_option
+@report_option
 @connection_options
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
 @_manifests
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is not in sync.")
+@click.option("--older-than", type=Duration(), metavar="TIME", help="Tell credentials as old, as rotate does: 90d.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is not in sync, or as old.")
+@click.option("--out", metavar="FILE", type=click.Path(), help="Write to this file, in place of the one before.")
 @click.pass_context
 def status(
     ctx: click.Context,
     /,
     names: tuple[str, ...],
     paths: tuple[str, ...],
+    older_than: timedelta | None,
     detailed_exitcode: bool,
+    out: str | None,
     output: Format,
     **flags: Any,
 ) -> int:
-    """Manifest, Nexus and Vault side by side."""
+    """Manifest, Nexus and Vault side by side.
+
+    --out puts the file there in one step, mode 0644, as node exporter's textfile collector wants it with --output
+    prometheus. Where the look fails, the file before stays as it is: let an alert watch
+    registrar_seen_timestamp_seconds or node_textfile_mtime_seconds. Ages are counted by Vault's clock.
+    """
     from registrar import plan as planning
-    from registrar import render
+    from registrar import published
     from registrar.cli.connection import connected
+    from registrar.errors import UsageError
     from registrar.status import survey
 
+    if names and output is Format.PROMETHEUS:
+        raise UsageError("metrics are of a whole target, not of some of its applications", hint="leave NAME out")
+    file = Path(out) if out is not None else None
+    if file:
+        published.free(file)
     with connected(ctx, flags) as connection:
         world = _observed(connection, paths)
-        found = survey(world, planning.plan(world, planning.Options(only=names)), names)
-    if output is Format.JSON:
-        document(render.status_json(found, connection.target))
+        todo = planning.plan(world, planning.Options(only=names))
+        found = survey(world, todo, names, older_than=older_than)
+    text = _told(found, connection.target, output, colour=connection.colour and file is None)
+    if file:
+        published.write(file, text + "\n")
+    elif output is Format.JSON:
+        document(text)
     else:
-        data(render.status_text(found, connection.target, colour=connection.colour))
-    return 2 if detailed_exitcode and not found.in_sync else 0
+        data(text)
+    return 2 if detailed_exitcode and (found.old or not found.in_sync) else 0
+
+
+def _told(found: Status, target: Target, output: Format, *, colour: bool) -> str:
+    """The report in this format, without its last line break."""
+    from registrar import drift, prometheus, render
+
+    match output:
+        case Format.JSON:
+            return render.status_json(found, target)
+        case Format.MARKDOWN:
+            return drift.status_markdown(found, target).rstrip("\n")
+        case Format.JUNIT:
+            return drift.status_junit(found, target).rstrip("\n")
+        case Format.PROMETHEUS:
+            return prometheus.status_prometheus(found, target).rstrip("\n")
+        case _:
+            return render.status_text(found, target, colour=colour)
 
 
 @output_option

@@ -143,10 +143,10 @@ def test_only_config_reads_the_environment() -> None:
     assert imports == set()
 
 
-def test_only_the_login_to_vault_and_the_browser_are_processes_of_their_own() -> None:
-    """Whoever starts another one says what that may know of the environment."""
+def test_only_the_login_to_vault_the_browser_and_git_are_processes_of_their_own() -> None:
+    """Whoever starts another one says what that may know of the environment; git, of what differs, knows none of it."""
     found = users("subprocess", "Popen", "fork", "os.system", "popen", "webbrowser", "multiprocessing", "click.edit")
-    assert found == {"cli/vault_login.py", "cli/browsing.py"}
+    assert found == {"cli/vault_login.py", "cli/browsing.py", "cli/since.py"}
     becomes = {f"{way}{how}" for way in ("exec", "spawn") for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")}
     assert users(*becomes, "posix_spawn", "posix_spawnp") == {"cli/exec.py"}
 

@@ -1,0 +1,51 @@
+"""A file for others to read: there whole or not at all, in the place of the one before.
+
+Owns how what is no secret gets into a file that a program watches. Must never leave half a file under that name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from registrar.errors import UsageError
+
+
+def free(file: Path) -> None:
+    """Raise unless it can be written, before anything is asked for."""
+    try:
+        there = file.lstat().st_mode
+    except FileNotFoundError:
+        there = 0
+    except OSError as error:
+        raise _unwritable(file, error.strerror) from None
+    if there and not (stat.S_ISREG(there) or stat.S_ISLNK(there)):
+        raise _unwritable(file, "it is no file")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise _unwritable(file, "Permission denied" if file.parent.is_dir() else "there is no such folder")
+
+
+def write(file: Path, content: str) -> None:
+    """Write it beside, under a name that no collector reads, and put it there in one step; mode 0644."""
+    free(file)
+    beside = file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, 0o644)  # whatever the umask: the collector is another user
+            stream.write(content.encode(errors="backslashreplace"))
+            stream.flush()
+            os.fsync(handle)
+        beside.replace(file)
+    except OSError as error:
+        raise _unwritable(file, error.strerror) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _unwritable(file: Path, reason: str | None) -> UsageError:
+    return UsageError(f"{file} cannot be written: {reason}", hint="name a file in a folder of yours")
