@@ -105,7 +105,7 @@ def output_option(command: Command) -> Command:
 
 def markdown_option(command: Command) -> Command:
     """`--output text|json|markdown`, for what is written to be passed on."""
-    return _output(command, *Format)
+    return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN)
 
 
 def _output(command: Command, *formats: Format) -> Command:
