@@ -1,7 +1,7 @@
 """Manifests: YAML files -> the applications of one target, with every problem of every file at once.
 
-Owns the manifest format and its JSON Schema. Must never read the environment, expand anything in a value, or go outside
-the folder it was given: what a merge request brings along is untrusted.
+Owns the manifest format and its JSON Schema. Must never read the environment, expand anything in a value, go outside
+the folder it was given, or read without an end: what a merge request brings along is untrusted.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import re
 import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from registrar import lint
 from registrar.document import SIZE_LIMIT_BYTES, Mapping, Node, Reader, Scalar, did_you_mean
 from registrar.errors import UsageError
+from registrar.limits import LIMITS, Limits, Reading
 from registrar.lint import Entry, Finding, Level, Place, quoted
 from registrar.model import FIELDS, Application, Target
 
@@ -43,18 +44,28 @@ class Manifests:
 
 
 def load(
-    paths: Sequence[Path], target: Target, *, stdin: bytes = b"", targets: Collection[str] | None = None
+    paths: Sequence[Path],
+    target: Target,
+    *,
+    stdin: bytes = b"",
+    targets: Collection[str] | None = None,
+    limits: Limits = LIMITS,
 ) -> Manifests:
-    """Read files, folders and `-` for this target; `targets` are the names a manifest may use, None allows any."""
+    """Read files, folders and `-` for this target; `targets` are the names a manifest may use, None allows any.
+
+    Raises UsageError for a path that is not there, ManifestsInvalid for more than the limits.
+    """
+    reading = Reading(limits)
     known = None if targets is None else {*targets, target.name}
     readers: list[Reader] = []
     entries: list[Entry] = []
     files: list[str] = []
-    for reader, data in _sources(paths, stdin):
+    for reader, data in _sources(paths, stdin, reading):
         readers.append(reader)
         if data is not None:
             files.append(reader.file)
-            entries += read(reader, data, target, known)
+            reading.take(data)
+            entries += _read(reader, data, target, known, reading)
     findings = [finding for reader in readers for finding in reader.findings]
     # What could not be read has nothing to be linted: its place has its finding already.
     unread = {finding.place for finding in findings if finding.rule == "MF001"}
@@ -69,12 +80,22 @@ def load(
 
 def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None) -> list[Entry]:
     """The applications that one file declares for this target; `known` are the targets it may name, None any."""
-    return [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+    return _read(reader, data, target, known, Reading(LIMITS))
+
+
+def _read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None, reading: Reading) -> list[Entry]:
+    entries = []
+    for node in _apps(reader, data):
+        reading.go_on()
+        if entry := _entry(reader, node, target, known):
+            entries.append(entry)
+    return entries
 
 
 def listed(paths: Iterable[Path]) -> dict[str, Path]:
     """The files at these paths by the name that messages have for them, none of them opened; UsageError as in load."""
-    return {_shown(file): file for path in paths for file in _files(path, Reader(_shown(path)))}
+    reading = Reading(LIMITS)
+    return {_shown(file): file for path in paths for file in _files(path, Reader(_shown(path)), reading)}
 
 
 def slug(name: str) -> str:
@@ -152,7 +173,7 @@ def _differences(reader: Reader, node: Node, target: Target, known: Collection[s
     return mine
 
 
-def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, bytes | None]]:
+def _sources(paths: Iterable[Path], stdin: bytes, reading: Reading) -> Iterator[tuple[Reader, bytes | None]]:
     """Each file once, with its bytes or with the finding that says why it has none."""
     seen: set[str] = set()
     for path in paths:
@@ -160,7 +181,7 @@ def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, byte
             yield Reader("<stdin>"), stdin
             continue
         folder = Reader(_shown(path))
-        files = _files(path, folder)
+        files = _files(path, folder, reading)
         if folder.findings:
             yield folder, None
         for file in files:
@@ -171,13 +192,13 @@ def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, byte
                 yield reader, _bytes(file, reader)
 
 
-def _files(path: Path, reader: Reader) -> list[Path]:
+def _files(path: Path, reader: Reader, reading: Reading) -> list[Path]:
     """The file, or the manifests of the folder, at a path that somebody named."""
     hint = "name a manifest, or a folder of manifests"
     try:
         if not stat.S_ISDIR(path.stat().st_mode):
             return [path]
-        files = list(_within(path, os.path.realpath(path), reader, set()))
+        files = list(_within(path, _Folder(os.path.realpath(path), reader, reading), 0))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{reader.file} does not exist", hint=hint) from None
     except OSError as error:
@@ -187,26 +208,46 @@ def _files(path: Path, reader: Reader) -> list[Path]:
     return files
 
 
-def _within(folder: Path, root: str, reader: Reader, entered: set[str]) -> Iterator[Path]:
+@dataclass
+class _Folder:
+    """A folder that is walked, and where the walk has been: a link can lead to where we are."""
+
+    root: str
+    reader: Reader
+    reading: Reading
+    entered: set[str] = field(default_factory=set)
+
+    def leads_out(self, link: Path) -> str:
+        """Where a link leads that is not followed, in words; empty for one within the folder."""
+        real = Path(os.path.realpath(link))
+        if not real.is_relative_to(self.root):
+            return "out of the folder"
+        # a pipeline's checkout may keep the token there that it was made with
+        return "into .git" if ".git" in real.relative_to(self.root).parts else ""
+
+
+def _within(folder: Path, walk: _Folder, depth: int) -> Iterator[Path]:
     """The manifests of a folder by name, hidden ones left out; links only to what is inside the root."""
     real = os.path.realpath(folder)
-    if real in entered:  # a link can lead to where we are
+    if real in walk.entered:
         return
-    entered.add(real)
+    walk.entered.add(real)
+    walk.reading.enter(depth)
     for child in sorted(folder.iterdir()):
         manifest = child.suffix.lower() in (".yaml", ".yml")
         if child.name.startswith(".") or not (manifest or child.is_dir()):
             continue
         here = Place(_shown(child), 1, 1)
         # Links inside are followed, since Kubernetes mounts a ConfigMap as links into a hidden folder.
-        if child.is_symlink() and not Path(os.path.realpath(child)).is_relative_to(root):
-            reader.report("the link leads out of the folder", here, hint="copy what it leads to")
+        if child.is_symlink() and (where := walk.leads_out(child)):
+            walk.reader.report(f"the link leads {where}", here, hint="copy what it leads to")
         elif child.is_dir():
-            yield from _within(child, root, reader, entered)
+            yield from _within(child, walk, depth + 1)
         elif child.is_file():
+            walk.reading.find()
             yield child
         else:
-            reader.report("this is not a file", here, hint="remove it")
+            walk.reader.report("this is not a file", here, hint="remove it")
 
 
 def _bytes(file: Path, reader: Reader) -> bytes | None:

@@ -10,7 +10,7 @@ import click
 
 from registrar.cli import connection_options
 from registrar.cli.change import Change, Manner, change_options, unguarded
-from registrar.cli.output import Command, Format, data, document, markdown_option
+from registrar.cli.output import Command, Format, data, document, markdown_option, say, untrusted_option
 
 if TYPE_CHECKING:
     from registrar.model import Target
@@ -51,6 +51,7 @@ def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
 
 @markdown_option
 @connection_options
+@untrusted_option
 @_scope
 @click.command()
 @_paths
@@ -84,13 +85,16 @@ def plan(
     file = reviewed.free(out, force=force)
     with connected(ctx, flags, nexus=not without_nexus) as connection:
         options = _allowed(connection.target, paths, Options(only, prune, unarchive, accept_nexus))
+        remarks = connection.settings.remarks
+        for remark in remarks:
+            say(remark)
         todo = planning.plan(connection.observe(paths), options)
     if file:
         reviewed.keep(file, todo, paths, options, force=force)
     if output is Format.JSON:
         document(render.plan_json(todo))
     elif output is Format.MARKDOWN:
-        data(markdown.plan_markdown(todo).rstrip("\n"))
+        data(markdown.plan_markdown(todo, remarks=remarks).rstrip("\n"))
     else:
         data(render.plan_text(todo, colour=connection.colour))
     return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0

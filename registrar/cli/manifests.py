@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, data, document, output_option
+from registrar.cli.output import Format, data, document, output_option, say, untrusted_option
 
 
 @output_option
 @connection_options
+@untrusted_option
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
@@ -31,6 +32,8 @@ def validate(ctx: click.Context, /, paths: tuple[str, ...], fail_level: str, out
 
     settings, colour = offline(ctx, flags)
     names = settings.targets if not flags["target"] and not (ctx.obj or {}).get("target") else ()
+    for remark in settings.remarks:
+        say(remark)
     all_settings = [offline(ctx, {**flags, "target": name})[0] for name in names] or [settings]
     stdin = sys.stdin.buffer.read() if "-" in paths else b""
     loaded = [

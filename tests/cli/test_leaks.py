@@ -87,6 +87,8 @@ def life(watch: Watch) -> Iterator[Line]:
         ("plan",),
         ("apply", "--yes", "--verify"),
         ("plan", "--without-nexus"),
+        ("validate", "apps.yaml", "--untrusted"),
+        ("plan", "apps.yaml", "--untrusted"),
         ("plan", "--out", "plan.json", "--force"),
         ("apply", "--plan", "plan.json"),
         ("status",),
