@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from registrar import logins, targets
+from registrar import logins, targets, untrusted
 from registrar.document import did_you_mean
 from registrar.errors import UsageError
 from registrar.lint import quoted
@@ -58,6 +58,7 @@ class Flags:
     vault_role: str | None = None
     vault_username: str | None = None
     timeout: float | None = None
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Settings:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # an address may have a password
     nexus_credentials: str = ""  # where in Vault the key for Nexus is
     contact: str = ""  # who to ask about what is registered here
+    checkout: Path | None = None  # where somebody else may have written what is read, if anywhere
+    remarks: tuple[str, ...] = ()  # what was found there and not used
     nexus: NexusLogin = field(default_factory=NexusLogin)
     vault: VaultLogin = field(default_factory=VaultLogin)
 
@@ -117,11 +120,13 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
     return Settings(
         Target(name, set=declared.set, production=target.production, allowed_hosts=target.allowed_hosts, **values),
         tuple(declared.targets),
-        file.parent / declared.manifests if file else None,
+        (cwd if flags.untrusted else file.parent) / declared.manifests if file else None,
         file,
         _proxies(environ),
         target.values.get("nexus_credentials", ""),
         declared.contact,
+        cwd if flags.untrusted else None,
+        untrusted.remarks(declared, cwd) if flags.untrusted else (),
         _nexus_login(values["nexus_url"], target, flags, environ) if Need.NEXUS in need else NexusLogin(),
         _vault_login(values, target, flags, environ, file.parent if file else cwd)
         if Need.VAULT in need
@@ -162,6 +167,8 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 def _file(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
     named = flags.config if flags.config is not None else environ.get("REGISTRAR_CONFIG") or None
+    if flags.untrusted:
+        return None if named is None else untrusted.outside(cwd / named, cwd)
     return targets.find(cwd) if named is None else cwd / named
 
 

@@ -1,28 +1,27 @@
 """Manifests: YAML files -> the applications of one target, with every problem of every file at once.
 
-Owns the manifest format and its JSON Schema. Must never read the environment, expand anything in a value, or go outside
-the folder it was given: what a merge request brings along is untrusted.
+Owns the manifest format and its JSON Schema. Must never read the environment, expand anything in a value, go outside
+the folder it was given, or read without an end: what a merge request brings along is untrusted.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from registrar import lint
-from registrar.document import SIZE_LIMIT_BYTES, Mapping, Node, Reader, Scalar, did_you_mean
-from registrar.errors import UsageError
+from registrar.document import Mapping, Node, Reader, Scalar, did_you_mean
+from registrar.files import STDIN, listed, sources
+from registrar.limits import LIMITS, Limits, Reading
 from registrar.lint import RULES, Entry, Finding, Level, Place, quoted
 from registrar.lint.waivers import idle
 from registrar.model import FIELDS, Application, Target
 
-STDIN: Final = Path("-")
+__all__ = ["STDIN", "Manifests", "combined", "listed", "load", "read", "schema", "slug"]
 
 _OVERRIDES: Final = (*FIELDS, "path", "protected")
 _KEYS: Final = (*_OVERRIDES, "targets")
@@ -51,21 +50,31 @@ class Manifests:
 
 
 def load(
-    paths: Sequence[Path], target: Target, *, stdin: bytes = b"", targets: Collection[str] | None = None
+    paths: Sequence[Path],
+    target: Target,
+    *,
+    stdin: bytes = b"",
+    targets: Collection[str] | None = None,
+    limits: Limits = LIMITS,
 ) -> Manifests:
-    """Read files, folders and `-` for this target; `targets` are the names a manifest may use, None allows any."""
+    """Read files, folders and `-` for this target; `targets` are the names a manifest may use, None allows any.
+
+    Raises UsageError for a path that is not there, ManifestsInvalid for more than the limits.
+    """
+    reading = Reading(limits)
     known = None if targets is None else {*targets, target.name}
     readers: dict[Reader, list[Entry]] = {}
     entries: list[Entry] = []
     files: list[str] = []
-    sources: dict[str, Path] = {}
-    for reader, path, data in _sources(paths, stdin):
+    found: dict[str, Path] = {}
+    for reader, path, data in sources(paths, stdin, reading):
         readers[reader] = []
         if path:
-            sources[reader.file] = path
+            found[reader.file] = path
         if data is not None:
             files.append(reader.file)
-            readers[reader] = read(reader, data, target, known)
+            reading.take(data)
+            readers[reader] = _read(reader, data, target, known, reading)
             entries += readers[reader]
     findings = [finding for reader in readers for finding in reader.findings]
     # What could not be read has nothing to be linted: its place has its finding already.
@@ -90,7 +99,7 @@ def load(
         lint.ordered(waived),
         frozenset(needed),
         tuple(entries),
-        sources,
+        found,
     )
 
 
@@ -118,7 +127,15 @@ def _idle(
 
 def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None) -> list[Entry]:
     """The applications that one file declares for this target; `known` are the targets it may name, None any."""
-    entries = [entry for node in _apps(reader, data) if (entry := _entry(reader, node, target, known))]
+    return _read(reader, data, target, known, Reading(LIMITS))
+
+
+def _read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None, reading: Reading) -> list[Entry]:
+    entries: list[Entry] = []
+    for node in _apps(reader, data):
+        reading.go_on()
+        if entry := _entry(reader, node, target, known):
+            entries.append(entry)
     lines = {waiver.line: frozenset(waiver.rules) for waiver in reader.waivers if waiver.valid}
     return [replace(entry, waived=_waived(entry, lines)) for entry in entries] if lines else entries
 
@@ -126,11 +143,6 @@ def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | N
 def _waived(entry: Entry, lines: dict[int, frozenset[str]]) -> dict[str, frozenset[str]]:
     """The rules that are waived for each of the entry's fields, given those that are waived on each line."""
     return {name: lines[place.line] for name, place in entry.places.items() if place.line in lines}
-
-
-def listed(paths: Iterable[Path]) -> dict[str, Path]:
-    """The files at these paths by the name that messages have for them, none of them opened; UsageError as in load."""
-    return {_shown(file.path): file.path for path in paths for file in _files(path, Reader(_shown(path)))}
 
 
 def slug(name: str) -> str:
@@ -206,96 +218,6 @@ def _differences(reader: Reader, node: Node, target: Target, known: Collection[s
         elif own:
             _take(reader, own, {}, {})
     return mine
-
-
-class _File(NamedTuple):
-    """A file as it was found, and where it really is."""
-
-    path: Path
-    real: str
-
-
-def _sources(paths: Iterable[Path], stdin: bytes) -> Iterator[tuple[Reader, Path | None, bytes | None]]:
-    """Each file once, with its bytes or with the finding that says why it has none; a folder where it has findings."""
-    seen: set[str] = set()
-    for path in paths:
-        if path == STDIN:
-            yield Reader("<stdin>"), STDIN, stdin
-            continue
-        folder = Reader(_shown(path))
-        files = _files(path, folder)
-        if folder.findings:
-            yield folder, None, None
-        for file in files:
-            if file.real not in seen:
-                seen.add(file.real)
-                reader = Reader(_shown(file.path))
-                yield reader, file.path, _bytes(file.path, reader)
-
-
-def _files(path: Path, reader: Reader) -> list[_File]:
-    """The file, or the manifests of the folder, at a path that somebody named."""
-    hint = "name a manifest, or a folder of manifests"
-    try:
-        real = os.path.realpath(path)
-        if not stat.S_ISDIR(path.stat().st_mode):
-            return [_File(path, real)]
-        files = list(_within(_File(path, real), real, reader, set()))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{reader.file} does not exist", hint=hint) from None
-    except OSError as error:
-        raise UsageError(f"{reader.file} cannot be read: {error.strerror}", hint=hint) from None
-    if not files and not reader.findings:
-        reader.report("the folder has no manifests", Place(reader.file, 1, 1), hint="add a file such as apps.yaml")
-    return files
-
-
-def _within(folder: _File, root: str, reader: Reader, entered: set[str]) -> Iterator[_File]:
-    """The manifests of a folder by name, hidden ones left out; links only to what is inside the root."""
-    if folder.real in entered:  # a link can lead to where we are
-        return
-    entered.add(folder.real)
-    with os.scandir(folder.path) as children:
-        named = sorted((child for child in children if not child.name.startswith(".")), key=lambda child: child.name)
-    for entry in named:
-        # The folder's own list tells what is a link, a folder or a file: thousands of files are not asked one by one.
-        link = entry.is_symlink()
-        path = folder.path / entry.name
-        inside = path.is_dir() if link else entry.is_dir()
-        if not (inside or entry.name.lower().endswith((".yaml", ".yml"))):
-            continue
-        child = _File(path, os.path.realpath(path) if link else os.path.join(folder.real, entry.name))  # noqa: PTH118
-        # Links inside are followed, since Kubernetes mounts a ConfigMap as links into a hidden folder.
-        if link and not Path(child.real).is_relative_to(root):
-            reader.report("the link leads out of the folder", Place(_shown(path), 1, 1), hint="copy what it leads to")
-        elif inside:
-            yield from _within(child, root, reader, entered)
-        elif path.is_file() if link else entry.is_file():
-            yield child
-        else:
-            reader.report("this is not a file", Place(_shown(path), 1, 1), hint="remove it")
-
-
-_CHUNK_BYTES: Final = 64 * 1024  # a manifest's size: room for the limit, asked for at once, costs more than the reading
-
-
-def _bytes(file: Path, reader: Reader) -> bytes | None:
-    """What is in a file: somewhat more than the limit shows that it is too large, and no more is read."""
-    found = bytearray()
-    try:
-        with file.open("rb") as stream:
-            while len(found) <= SIZE_LIMIT_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
-                found += chunk
-    except OSError as error:
-        reader.report(f"the file cannot be read: {error.strerror}", Place(reader.file, 1, 1), hint="look at its mode")
-        return None
-    return bytes(found)
-
-
-def _shown(path: Path) -> str:
-    """A path as messages show it: a file name may have bytes that are not UTF-8, and line breaks."""
-    text = os.fsencode(path).decode(errors="replace")
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def schema() -> dict[str, Any]:

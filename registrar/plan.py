@@ -7,14 +7,13 @@ Every row of the table of states is decided here and nowhere else; what a step t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from registrar.digest import digest
 from registrar.errors import BrakeEngaged, Stale
 from registrar.model import (
     FIELDS,
@@ -47,10 +46,6 @@ from registrar.steps import (
 from registrar.world import World, described, formers
 
 # ── the plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-# Expire is due by the clock: an approval must not go stale because an hour has passed.
-_OUTSIDE_THE_DIGEST: Final = (Keep, Expire)
-_WORDS: Final = frozenset({"reason", "hint", "notes", "note", "then", "source"})
 
 
 @dataclass(frozen=True)
@@ -104,12 +99,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """32 hexadecimal digits over the target and every step but Keep and Expire: values, versions, no times."""
-        steps = [document(step, _WORDS) for step in self.steps if not isinstance(step, _OUTSIDE_THE_DIGEST)]
-        target = self.target
-        vault = [target.vault_addr, target.vault_namespace, target.location("")]
-        where = [target.nexus_url, target.frontend_url, *vault, target.set]
-        text = json.dumps([where, steps], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return digest(self.target, map(document, self.steps))
 
 
 def _recovering(steps: Iterable[Step]) -> Iterator[Step]:
@@ -522,11 +512,18 @@ _BREAKING_SHARE: Final = 0.3
 _BREAKING_FROM: Final = 10
 
 
-def expect(plan: Plan, digest: str | None) -> None:
+_NAMED: Final = 10  # steps that a message names
+
+
+def expect(plan: Plan, approved: str | None) -> None:
     """Raise Stale unless the plan is the one that was approved; no digest approves any."""
-    if digest is not None and plan.digest != digest:
-        message = f"the plan has the digest {plan.digest}, approved was {digest}"
-        raise Stale(message, hint="registrar plan, to review what it is now")
+    if approved is None or plan.digest == approved:
+        return
+    now = [f"now to {step.operation}: {step.name} ({step.path})" for step in plan.pending[:_NAMED]]
+    now += [f"and {left} more" for left in [len(plan.pending) - _NAMED] if left > 0]
+    message = f"the plan has the digest {plan.digest}, approved was {approved}"
+    told = "\n".join([message, *(now or ["nothing is to be done now: it may have been carried out already"])])
+    raise Stale(told, hint="registrar plan, to review what it is now; apply --plan FILE would tell what differs")
 
 
 def brake(plan: Plan, *, allow_replace: int = 0, allow_breaking: int = 0, prune: bool = False) -> None:

@@ -173,13 +173,12 @@ class Blocked(_Base):
 Step = Keep | Create | Update | Rotate | Back | Adopt | Retire | Restore | Expire | Recover | Blocked
 
 
-def document(step: Step, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+def document(step: Step) -> dict[str, Any]:
     """A step as JSON has it: its operation first, then its fields."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = [f.name for f in dataclasses.fields(value) if f.name not in without]
-            return {name: plain(getattr(value, name)) for name in names}
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         return value if isinstance(value, str | int | bool | None) else str(value)

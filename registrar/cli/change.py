@@ -168,17 +168,19 @@ class Change:
         from registrar import lock
         from registrar.errors import UsageError
 
-        if not sys.stdin.isatty() or self._output is Format.JSON or "-" in self._paths:
+        if not sys.stdin.isatty() or self._output is not Format.TEXT or "-" in self._paths:
             told = "this asks before it changes anything, and nobody is there to answer"
             raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
         lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
         return self._shown(self._observe())
 
     def _told(self, report: Report, todo: Plan) -> int:
-        from registrar import render
+        from registrar import markdown, render
 
         if self._output is Format.JSON:
             document(render.report_json(report, todo))
+        elif self._output is Format.MARKDOWN:
+            data(markdown.report_markdown(report, todo.target).rstrip("\n"))
         elif todo.pending:
             data(render.report_text(report, todo.target, colour=self._connection.colour))
         return report.exit_code

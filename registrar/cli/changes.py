@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli import connection_options
 from registrar.cli.change import Change, Manner, change_options, unguarded
-from registrar.cli.output import Command, Format, data, document, output_option
+from registrar.cli.output import Command, Format, data, document, markdown_option, say, untrusted_option
 
 if TYPE_CHECKING:
     from registrar.model import Target
     from registrar.plan import Options, Plan
+    from registrar.reconcile import Run
+    from registrar.report import Report
     from registrar.world import World
 
 _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
@@ -32,28 +35,30 @@ def _scope(command: Command) -> Command:
     return command
 
 
-def _options(target: Target, paths: Sequence[str], only: tuple[str, ...], prune: bool, **rest: Any) -> Options:
-    """What was asked for; UsageError where --prune could take what was not looked at for what is no longer wanted."""
+def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
+    """These options; UsageError where --prune could take what was not looked at for what is no longer wanted."""
     from registrar.errors import UsageError
-    from registrar.plan import Options
 
-    if prune and (paths or only):
+    if options.prune and (paths or options.only):
         what = "a PATH" if paths else "--only"
         message = f"--prune with {what} would retire everything that is declared elsewhere"
         raise UsageError(message, hint="leave out one of the two: --prune reads all manifests of registrar.yaml")
-    if prune and not target.set:
+    if options.prune and not target.set:
         message = "--prune needs to know what is this repository's"
         raise UsageError(message, hint="name it in registrar.yaml: set: NAME")
-    return Options(only=only, prune=prune, **rest)
+    return options
 
 
-@output_option
+@markdown_option
 @connection_options
+@untrusted_option
 @_scope
 @click.command()
 @_paths
 @click.option("--without-nexus", is_flag=True, help="Compare with the facts in Vault alone; needs no Nexus key.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is pending or blocked.")
+@click.option("--out", metavar="FILE", help="Write the plan to FILE too, for apply --plan.")
+@click.option("--force", is_flag=True, help="Replace FILE.")
 @click.pass_context
 def plan(
     ctx: click.Context,
@@ -65,32 +70,44 @@ def plan(
     accept_nexus: str,
     without_nexus: bool,
     detailed_exitcode: bool,
+    out: str | None,
+    force: bool,
     output: Format,
     **flags: Any,
 ) -> int:
     """Show what apply would do; changes nothing."""
+    from registrar import markdown, render
     from registrar import plan as planning
-    from registrar import render
+    from registrar.cli import reviewed
     from registrar.cli.connection import connected
+    from registrar.plan import Options
 
+    file = reviewed.free(out, force=force)
     with connected(ctx, flags, nexus=not without_nexus) as connection:
-        options = _options(connection.target, paths, only, prune, unarchive=unarchive, accept_nexus=accept_nexus)
-        world = connection.observe(paths)
-        todo = planning.plan(world, options)
+        options = _allowed(connection.target, paths, Options(only, prune, unarchive, accept_nexus))
+        remarks = connection.settings.remarks
+        for remark in remarks:
+            say(remark)
+        todo = planning.plan(connection.observe(paths), options)
+    if file:
+        reviewed.keep(file, todo, paths, options, force=force)
     if output is Format.JSON:
         document(render.plan_json(todo))
+    elif output is Format.MARKDOWN:
+        data(markdown.plan_markdown(todo, remarks=remarks).rstrip("\n"))
     else:
         data(render.plan_text(todo, colour=connection.colour))
     return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0
 
 
-@output_option
+@markdown_option
 @connection_options
 @change_options
 @_scope
 @click.command()
 @_paths
 @click.option("--expect", metavar="DIGEST", help="Refuse unless the plan still has this digest.")
+@click.option("--plan", "file", metavar="FILE", help="Carry out what plan --out has written, if nothing has changed.")
 @click.option("--verify", is_flag=True, help="Prove each new credential before it is stored.")
 @click.option(
     "--allow-replace", type=click.IntRange(0), default=0, metavar="N", help="Register exactly N deleted ones anew."
@@ -108,6 +125,7 @@ def apply(
     unarchive: bool,
     accept_nexus: str,
     expect: str | None,
+    file: str | None,
     verify: bool,
     allow_replace: int,
     allow_breaking: int,
@@ -117,30 +135,37 @@ def apply(
 ) -> int:
     """Register and update what the manifests declare.
 
-    New credentials go to Vault. It asks first, or carries out what it finds with --yes. Nothing is retired without
-    --prune; what a rotation has replaced is archived once its grace is over.
+    New credentials go to Vault. It asks first, or carries out what it finds with --yes, or what was reviewed with
+    --plan. Nothing is retired without --prune; what a rotation has replaced is archived once its grace is over.
     """
     from registrar import plan as planning
     from registrar import reconcile
+    from registrar.cli import reviewed
     from registrar.cli.connection import connected
+    from registrar.plan import Options
 
-    with connected(ctx, flags) as connection:
-        options = _options(connection.target, paths, only, prune, unarchive=unarchive, accept_nexus=accept_nexus)
+    asked = Options(only, prune, unarchive, accept_nexus)
+    approval = reviewed.approval(ctx, file, paths, asked, flags)
+    manner = replace(manner, yes=True) if approval.given else manner
+    with connected(ctx, approval.flags) as connection:
+        approval.same_target(connection.target)
+        options = _allowed(connection.target, approval.paths, approval.options)
 
         def decide(world: World) -> Plan:
             return planning.plan(world, options)
 
         def guard(todo: Plan) -> None:
+            approval.same_plan(todo)
             planning.expect(todo, expect)
-            planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking, prune=prune)
+            planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking, prune=options.prune)
 
-        change = Change(
-            connection, paths, decide, guard, lambda run, todo: reconcile.apply(run, todo, decide), output, prove=verify
-        )
-        return change.carry_out(manner)
+        def effect(run: Run, todo: Plan) -> Report:
+            return reconcile.apply(run, todo, decide)
+
+        return Change(connection, approval.paths, decide, guard, effect, output, prove=verify).carry_out(manner)
 
 
-@output_option
+@markdown_option
 @connection_options
 @change_options
 @click.command()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import click
 
-from registrar import config, manifest, reconcile, render
+from registrar import config, manifest, reconcile, render, untrusted
 from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
@@ -123,8 +123,13 @@ def validate(paths: Sequence[str]) -> str:
 
 def manifest_paths(settings: Settings, paths: tuple[str, ...]) -> list[Path]:
     """The manifests named, else those of registrar.yaml."""
-    if paths:
-        return [Path(path) for path in paths]
+    found = [Path(path) for path in paths] or _declared_paths(settings)
+    if settings.checkout:
+        untrusted.inside((path for path in found if path != manifest.STDIN), settings.checkout)
+    return found
+
+
+def _declared_paths(settings: Settings) -> list[Path]:
     if settings.manifests is None:
         raise UsageError(
             "no manifests were named, and there is no registrar.yaml that names any",

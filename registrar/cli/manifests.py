@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registrar.cli import connection_options
-from registrar.cli.output import Format, data, document, findings_option
+from registrar.cli.output import Format, data, document, findings_option, say, untrusted_option
 
 if TYPE_CHECKING:
     from registrar.findings import Report
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @findings_option
 @connection_options
+@untrusted_option
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
@@ -51,6 +52,8 @@ def validate(
 
     settings, colour = offline(ctx, flags)
     names = settings.targets if not flags["target"] and not (ctx.obj or {}).get("target") else ()
+    for remark in settings.remarks:
+        say(remark)
     all_settings = [offline(ctx, {**flags, "target": name})[0] for name in names] or [settings]
     stdin = sys.stdin.buffer.read() if "-" in paths else b""
     loaded = [

@@ -122,6 +122,13 @@ def report_option(command: Command) -> Command:
     return _output(command, Format.TEXT, Format.JSON, Format.MARKDOWN, Format.JUNIT, Format.PROMETHEUS)
 
 
+def untrusted_option(command: Command) -> Command:
+    """`--untrusted`, for a checkout that a merge request has written."""
+    told = "The checkout is a stranger's: nothing of its registrar.yaml is used, and no path leads out of it."
+    command.params.append(click.Option(["--untrusted"], is_flag=True, default=None, help=told))
+    return command
+
+
 def _output(command: Command, *formats: Format) -> Command:
 
     def chosen(ctx: click.Context, option: click.Parameter, value: str) -> Format:  # noqa: ARG001 (click's signature)

@@ -87,6 +87,10 @@ def life(watch: Watch) -> Iterator[Line]:
         ("plan",),
         ("apply", "--yes", "--verify"),
         ("plan", "--without-nexus"),
+        ("validate", "apps.yaml", "--untrusted"),
+        ("plan", "apps.yaml", "--untrusted"),
+        ("plan", "--out", "plan.json", "--force"),
+        ("apply", "--plan", "plan.json"),
         ("status",),
         ("show", "viewer"),
         ("export",),
@@ -187,10 +191,11 @@ def test_nobody_beside_a_process_sees_a_secret(twin: Watch) -> None:
         result = twin.run(*words, *forms(COMMANDS[called(words)])[-1], stdin=stdin)
         assert result.code == CODES.get(called(words), 0), (words, result)
     twin.run("export", "--out", "found.yaml", "--force")
+    twin.run("plan", "--out", "plan.json", "--force")
     twin.run("creds", "get", "viewer", "--field", "client_secret", "--out", "../kept", "--force")
     assert_silent(twin)
     assert done == set(COMMANDS) - {"exec"}
-    written = {"found.yaml", "../.kept", *(f"example/{name}" for name in _EXAMPLE)}
+    written = {"found.yaml", ".plan.json", "../.kept", *(f"example/{name}" for name in _EXAMPLE)}
     assert {re.sub(r"\.[0-9a-f]{16}\Z", "", file) for file in twin.audit.files} == written
     assert twin.audit.told("child") == twin.audit.told("variable") == twin.audit.told("system log") == []
     assert files(twin.program.home) == before, "nothing at home, nor among temporary files"
