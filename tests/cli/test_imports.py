@@ -189,6 +189,8 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         ["creds", "history"],
         ["creds", "template"],
         ["init", "example"],
+        ["init", "repo"],
+        ["init", "ci"],
     ):
         assert main([*words, "--help"]) == 0
         told = capsys.readouterr()
