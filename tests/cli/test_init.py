@@ -16,6 +16,7 @@ import yaml
 
 import registrar
 from registrar.cli.init import _SCAFFOLD
+from tests.cli.gitlab import git, shim
 from tests.cli.manifests import TWO
 from tests.cli.program import Program
 
@@ -162,23 +163,6 @@ def test_the_hook_is_as_pre_commit_has_it() -> None:
     for key in ("id", "name", "entry", "types", "pass_filenames"):
         assert ours[key] == theirs[key], key
     assert (ours["language"], ours["pass_filenames"]) == ("python", False)
-
-
-def git(folder: Path, *words: str) -> str:
-    """What git says, with no configuration but the repository's."""
-    environ = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
-    done = subprocess.run(["git", *who, *words], cwd=folder, env=environ, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def shim(folder: Path) -> Path:
-    """A folder for PATH in which `registrar` is this Python's."""
-    folder.mkdir()
-    file = folder / "registrar"
-    file.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m registrar "$@"\n')
-    file.chmod(0o755)
-    return folder
 
 
 def test_the_hook_finds_what_no_single_file_shows(program: Program, tmp_path: Path) -> None:
