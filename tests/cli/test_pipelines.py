@@ -275,7 +275,7 @@ def test_a_merge_request_is_reviewed_without_a_key_for_nexus(world: World) -> No
 
 @untrusted
 def test_a_branch_gets_no_more_by_asking_for_more(world: World) -> None:
-    """Its author wrote the pipeline anew: another role, an environment, another address in registrar.yaml."""
+    """Its author wrote the pipeline anew: another role, an environment, Nexus, another address in registrar.yaml."""
     ours = (world.program.folder / ".gitlab-ci.yml").read_text()
     settings = (world.program.folder / "registrar.yaml").read_text()
     with listening(lambda _: answer(200, {})) as thief:
@@ -286,7 +286,12 @@ def test_a_branch_gets_no_more_by_asking_for_more(world: World) -> None:
         world.commits("thief", "registrar.yaml", elsewhere)
         refused = world.project.merge_request("greedy").run("plan").result
         assert (refused.code, refused.out) == (3, ""), refused
-        assert world.logins == [("registrar-apply", False)]
+        assert world.logins.pop() == ("registrar-apply", False)
+        world.commits("curious", ".gitlab-ci.yml", ours.replace("--without-nexus ", ""))
+        denied = world.project.merge_request("curious").run("plan").result
+        assert (denied.code, denied.out) == (3, ""), denied
+        assert "refuses read on secret/data/registrar/nexus" in denied.err, "the key for Nexus is what it may not read"
+        assert world.services.nexus and world.services.nexus.seen == []
         honest = world.project.merge_request("thief").run("plan").result
         assert honest.code == 0, honest
         assert thief.connections == 0, "no token went where the branch would have it"
