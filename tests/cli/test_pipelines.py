@@ -127,7 +127,8 @@ def test_each_job_of_github_may_do_what_it_needs_and_no_more() -> None:
             if step.get("uses", "").startswith("actions/checkout"):
                 assert step["with"]["persist-credentials"] is False
     assert not any("checkout" in step.get("uses", "") for step in workflow["jobs"]["comment"]["steps"])
-    assert workflow["jobs"]["apply"]["concurrency"] == workflow["jobs"]["rotate"]["concurrency"]
+    groups = [job["concurrency"] for job in workflow["jobs"].values() if "concurrency" in job]
+    assert groups == [{"group": f"registrar-{name}", "cancel-in-progress": False} for name in ("apply", "rotate")]
     assert "secrets." not in (SCAFFOLD / "github" / FILES["github"]).read_text()
 
 
