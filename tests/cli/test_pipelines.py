@@ -23,7 +23,7 @@ import yaml
 
 from registrar.cli.changes import plan
 from tests.cli.gitlab import Job, Project, dotenv, git, jobs, shim, true, when
-from tests.cli.manifests import TWO
+from tests.cli.manifests import TWO, VIEWER_URI
 from tests.cli.program import Program, Result
 from tests.cli.services import Services
 from tests.contract.vault_wire import Seen, answer, listening
@@ -262,7 +262,9 @@ def test_a_merge_request_is_reviewed_without_a_key_for_nexus(world: World) -> No
     assert planned.result.code == 0, planned.result
     shown = planned.files["plan.md"].decode()
     assert planned.result.out == shown
-    assert shown.count("| create | ") > shown.count(r"| Digital Twin Viewer | redirect\_uri |  | ") > 0, shown
+    created = set(re.findall(r"^\| create \| ([^|]+) \|", shown, re.MULTILINE))
+    assert created == {"Example Application", "Digital Twin Viewer", "Sensor Catalogue"}, shown
+    assert VIEWER_URI in shown
     assert "Digest" not in shown, "nobody could apply a plan that has not seen Nexus"
     for job in pipeline.ran.values():
         assert [name for name in job.environ if SECRETS.search(name)] == []
