@@ -27,7 +27,7 @@ import pytest
 import registrar
 from registrar import cli
 from registrar.cli.creds import _FORMATS, creds
-from registrar.cli.init import _EXAMPLE
+from registrar.cli.init import _EXAMPLE, _SCAFFOLD
 from tests.cli.canary import Canary
 from tests.cli.leaks import (
     Watch,
@@ -124,6 +124,8 @@ def life(watch: Watch) -> Iterator[Line]:
         ("completion", "bash"),
         ("init",),
         ("init", "example", "example", "--force"),
+        ("init", "repo", "repo", "--force"),
+        ("init", "ci", "gitlab", "repo", "--force"),
     ):
         yield words, TWO if words[-1:] == ("-",) else ""
     for number in range(3):
@@ -196,6 +198,7 @@ def test_nobody_beside_a_process_sees_a_secret(twin: Watch) -> None:
     assert_silent(twin)
     assert done == set(COMMANDS) - {"exec"}
     written = {"found.yaml", ".plan.json", "../.kept", *(f"example/{name}" for name in _EXAMPLE)}
+    written |= {f"repo/{name}" for name in (*_SCAFFOLD["repo"], *_SCAFFOLD["gitlab"], "manifests/manifest.schema.json")}
     assert {re.sub(r"\.[0-9a-f]{16}\Z", "", file) for file in twin.audit.files} == written
     assert twin.audit.told("child") == twin.audit.told("variable") == twin.audit.told("system log") == []
     assert files(twin.program.home) == before, "nothing at home, nor among temporary files"
@@ -275,7 +278,7 @@ def lines(watch: Watch) -> Iterator[Line]:
     yield (*told, "--lock-timeout", "0.1"), secret
 
 
-OFFLINE = {"", "creds", "validate", "policy", "schema", "completion", "init", "init example"}
+OFFLINE = {"", "creds", "validate", "policy", "schema", "completion", "init", "init example", "init repo", "init ci"}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "away"])
