@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from registrar.model import Kind, Record, Registered
+from registrar.model import Kind, Record, Registered, State
 from registrar.plan import Plan
 from registrar.steps import Blocked, Keep, Step
 from registrar.world import World
@@ -33,6 +33,11 @@ _SETTLED_WORDS: Final = {
     Kind.UNSETTLED: "unsettled",
     Kind.SETTLED: "stored",
 }
+STATES: Final = (*_STATES.values(), "in progress", "undeclared")
+IN_MANIFEST: Final = ("declared", "-")
+IN_NEXUS: Final = ("living", "archived", "half-made", "-", "not asked")
+IN_VAULT: Final = ("-", *_SETTLED_WORDS.values(), *filter(None, State))
+"""The words of each column."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ _SECTIONS: Final = {
             "registrar.cli.completion",
             "Print what makes a shell complete commands, flags, targets and names.",
         ),
-        "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
+        "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, or of what --output json prints."),
         "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
     },
 }

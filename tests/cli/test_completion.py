@@ -232,7 +232,7 @@ def test_a_target_is_completed(line: str, applied: Program) -> None:
 def test_commands_flags_and_choices_are_completed(program: Program) -> None:
     assert offered(program, "comp") == ["completion"]
     assert offered(program, "completion ") == ["bash", "zsh", "fish"]
-    assert offered(program, "creds ") == ["get", "history", "list"]
+    assert offered(program, "creds ") == ["get", "history", "list", "template"]
     assert offered(program, "creds get x --form") == ["--format"]
     assert offered(program, "creds get x --format d") == ["dotenv"]
 
