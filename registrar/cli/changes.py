@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.change import Change, Manner, change_options, unguarded
+from registrar.cli.completion import declared_too
 from registrar.cli.output import Command, Format, data, document, output_option
 
 if TYPE_CHECKING:
@@ -22,7 +23,13 @@ _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 def _scope(command: Command) -> Command:
     """The flags that a plan and its apply have to share, since they are part of what is decided."""
     command.params += [
-        click.Option(["--only"], multiple=True, metavar="NAME", help="Only this application (name or path)."),
+        click.Option(
+            ["--only"],
+            multiple=True,
+            metavar="NAME",
+            shell_complete=declared_too,
+            help="Only this application (name or path).",
+        ),
         click.Option(["--prune"], is_flag=True, help="Retire what the manifests of this set no longer declare."),
         click.Option(["--unarchive"], is_flag=True, help="Bring back what somebody archived in Nexus."),
         click.Option(
@@ -47,6 +54,13 @@ def _options(target: Target, paths: Sequence[str], only: tuple[str, ...], prune:
     return Options(only=only, prune=prune, **rest)
 
 
+@examples(
+    {
+        "registrar plan": "What apply would do with the manifests that registrar.yaml names",
+        "registrar plan manifests/apps.yaml --only viewer": "One application of one file",
+        "registrar plan --detailed-exitcode --output json > plan.json": "In a pipeline: 2 where anything is pending",
+    }
+)
 @output_option
 @connection_options
 @_scope
@@ -84,6 +98,13 @@ def plan(
     return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0
 
 
+@examples(
+    {
+        "registrar apply": "Show the plan, ask, and carry it out",
+        "registrar apply --yes --expect DIGEST": "In a pipeline: what was reviewed, and nothing else",
+        "registrar apply --prune": "Retire as well what the manifests no longer declare",
+    }
+)
 @output_option
 @connection_options
 @change_options
@@ -140,6 +161,11 @@ def apply(
         return change.carry_out(manner)
 
 
+@examples(
+    {
+        "registrar recover": "Show what an interrupted run left, ask, and put it right",
+    }
+)
 @output_option
 @connection_options
 @change_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from registrar.cli import no_command
+from registrar.cli import examples, no_command
 from registrar.cli.output import say
 from registrar.errors import UsageError
 
@@ -43,6 +43,11 @@ It listens where its redirect URI says, with the credential in its environment a
 """
 
 
+@examples(
+    {
+        "registrar init example viewer-app": "An application to begin with",
+    }
+)
 @click.group(invoke_without_command=True)
 @click.pass_context
 def init(ctx: click.Context, /) -> int | None:
@@ -50,6 +55,11 @@ def init(ctx: click.Context, /) -> int | None:
     return no_command(ctx)
 
 
+@examples(
+    {
+        "registrar init example viewer-app": "Into a new folder",
+    }
+)
 @init.command(short_help="Write a small Flask application that signs users in.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over files of the same names.")

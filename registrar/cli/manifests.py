@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import Format, data, document, output_option
 
 if TYPE_CHECKING:
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _MANIFEST: Final = "manifest"
 
 
+@examples(
+    {
+        "registrar validate": "Everything that registrar.yaml names, for each of its targets",
+        "registrar validate manifests --fail-level warning": "These files alone, and warnings fail as well",
+    }
+)
 @output_option
 @connection_options
 @click.command()
@@ -63,6 +69,12 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
     return [CompletionItem(kind, help=told) for kind, told in known.items() if kind.startswith(incomplete)]
 
 
+@examples(
+    {
+        "registrar schema > manifest.schema.json": "For an editor that completes and checks manifests",
+        "registrar schema plan": "What `registrar plan --output json` prints",
+    }
+)
 @click.command()
 @click.argument("kind", default=_MANIFEST, metavar="[KIND]", shell_complete=_kinds)
 @click.option("--list", "listed", is_flag=True, help="Name the kinds, and the commands that print them.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 
@@ -23,6 +23,12 @@ _manifests = click.option(
 )
 
 
+@examples(
+    {
+        "registrar status": "Every application",
+        "registrar status viewer --output json": "One of them, for a program",
+    }
+)
 @output_option
 @connection_options
 @click.command()
@@ -55,6 +61,12 @@ def status(
     return 2 if detailed_exitcode and not found.in_sync else 0
 
 
+@examples(
+    {
+        "registrar show viewer": "By its path",
+        'registrar show "Digital Twin Viewer"': "By its name",
+    }
+)
 @output_option
 @connection_options
 @click.command()
