@@ -32,7 +32,23 @@ def closed(schema: Any) -> Any:
     found = {name: closed(inner) for name, inner in schema.items()}
     if isinstance(schema.get("properties"), dict) and "type" in schema:
         found.setdefault("additionalProperties", False)
-    return found
+    return _by_word(found) if "oneOf" in found else found
+
+
+def _by_word(found: dict[str, Any]) -> dict[str, Any]:
+    """The same alternatives, looked up by the word that tells them apart: at once, and with an error that says where.
+
+    A validator tries all of them, and where none fits it cannot tell which was meant.
+    """
+    branches = found["oneOf"]
+    names = branches[0]["properties"]
+    word = next((name for name in names if all("const" in one["properties"].get(name, {}) for one in branches)), None)
+    if word is None:
+        return found
+    *others, chosen = branches
+    for one in reversed(others):
+        chosen = {"if": {"properties": {word: one["properties"][word]}}, "then": one, "else": chosen}
+    return {name: inner for name, inner in found.items() if name != "oneOf"} | {"allOf": [chosen]}
 
 
 @functools.cache

@@ -176,6 +176,16 @@ def test_a_wrong_value_fails(member: str, value: object, told: str) -> None:
         validated(found)
 
 
+def test_of_several_steps_it_says_where_and_what() -> None:
+    found = json.loads(render.plan_json(Plan(TARGET, one_of_each(), managed=1)))
+    found["steps"][4]["former"]["until"] = "soon"
+    with pytest.raises(AssertionError, match="steps/4/former/until: 'soon' is not a 'date-time'"):
+        validated(found)
+    found["steps"][4] = {**found["steps"][6], "operation": "reitre"}
+    with pytest.raises(AssertionError, match="steps/4"):
+        validated(found)
+
+
 def test_a_published_schema_allows_what_comes_later_and_the_tests_do_not() -> None:
     later = error(more=1)
     assert Draft202012Validator(schemas.schema("error")).is_valid(later)
