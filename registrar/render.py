@@ -12,6 +12,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from itertools import chain, groupby, repeat
 from typing import Any, Final
 
@@ -67,8 +68,13 @@ def _paint(text: str, code: str, colour: bool) -> str:
 def machine(kind: str, content: dict[str, Any]) -> str:
     """One JSON document, its schema version first."""
     return json.dumps(
-        {"schema_version": SCHEMA_VERSION, "kind": kind, **content}, indent=2, ensure_ascii=False, default=str
+        {"schema_version": SCHEMA_VERSION, "kind": kind, **content}, indent=2, ensure_ascii=False, default=_plain
     )
+
+
+def _plain(value: object) -> str:
+    """A time as RFC 3339 has it, and anything else as people read it."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:

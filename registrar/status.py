@@ -40,6 +40,10 @@ _SETTLED_WORDS: Final = {
     Kind.UNSETTLED: "unsettled",
     Kind.SETTLED: "stored",
 }
+IN_MANIFEST: Final = ("declared", "-")
+IN_NEXUS: Final = ("living", "archived", "half-made", "-", "not asked")
+IN_VAULT: Final = ("-", *_SETTLED_WORDS.values(), *filter(None, State))
+"""The words of each column."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 from registrar.model import Application, Former, Registered
@@ -181,6 +182,8 @@ def document(step: Step) -> dict[str, Any]:
             return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, tuple):
             return [plain(item) for item in value]
+        if isinstance(value, datetime):
+            return value.isoformat()
         return value if isinstance(value, str | int | bool | None) else str(value)
 
     return {"operation": step.operation, "breaks_clients": step.breaks_clients, **plain(step)}

@@ -18,6 +18,7 @@ from registrar.cli import _COMMANDS
 from registrar.model import Target
 from registrar.world import World
 from tests.cli import browser
+from tests.cli.leaks import commands
 from tests.contract.wire import unused_port
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 CONSOLE = "\n".join(blocks("console"))
 COMMANDS = [line.removeprefix("$ ") for line in CONSOLE.splitlines() if line.startswith("$ ")]
 MANIFEST, CONFIGURATION = blocks("yaml")
@@ -74,6 +76,17 @@ def test_the_command_table_has_every_command() -> None:
     assert set(listed) == set(_COMMANDS)
 
 
+def test_the_flags_are_those_of_the_command() -> None:
+    """In its row of the table; and elsewhere those of some command."""
+    flags = {name: {flag for option in command.params for flag in option.opts} for name, command in commands().items()}
+    rows = re.findall(r"^\| `registrar ([a-z]+(?: [a-z]+)*)[^`]*` \|(.*)$", README, re.MULTILINE)
+    assert len(rows) > 20
+    for name, told in rows:
+        assert set(FLAG.findall(told)) <= flags[name], name
+    others = {"--brief"}  # of tests.custody
+    assert set(FLAG.findall(README)) - others <= set().union(*flags.values()) | {"--help", "--version"}
+
+
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     raised = {
@@ -92,14 +105,14 @@ def test_the_gate_runs_what_the_readme_says() -> None:
         assert said in gate
 
 
-def commands(section: str) -> list[str]:
+def typed(section: str) -> list[str]:
     """The commands of one section, by its heading."""
     text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     shown = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
     return [line.removeprefix("$ ") for line in shown.splitlines() if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize("command", [one for one in commands("Try it") if one.startswith(".venv/bin/registrar")])
+@pytest.mark.parametrize("command", [one for one in typed("Try it") if one.startswith(".venv/bin/registrar")])
 def test_the_sandbox_commands_work_after_the_first(command: str, home: Path) -> None:
     done = registrar(home, *shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
@@ -122,7 +135,7 @@ def test_what_developers_do_works_in_this_order(tmp_path: Path) -> None:
     """In another folder, with this Python where the README makes a new environment, and a browser that signs in."""
     signs_in = f"{sys.executable} {ROOT / 'tests' / 'cli' / 'browser.py'} signs-in %s"
     environ = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "BROWSER": signs_in}
-    told = commands("For developers")
+    told = typed("For developers")
     serve, *rest = [line for line in told if line.startswith((".venv/bin/registrar", "python3"))]
     assert serve == ".venv/bin/registrar sandbox"
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -53,13 +54,16 @@ _SECTIONS: Final = {
             "registrar.cli.completion",
             "Print what makes a shell complete commands, flags, targets and names.",
         ),
-        "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, for editors."),
+        "schema": ("registrar.cli.manifests", "Print the JSON Schema of a manifest, or of what --output json prints."),
         "sandbox": ("registrar.cli.sandbox", "Serve Nexus and Vault stand-ins on loopback until Ctrl-C."),
     },
 }
 _COMMANDS: Final = {name: said for commands in _SECTIONS.values() for name, said in commands.items()}
 OWN_FAILURE: Final = 125
 """The exit code of exec where registrar fails: `env` and `docker run` leave the smaller ones to the command."""
+
+
+Command = TypeVar("Command", bound=click.Command)
 
 
 class _Commands(click.Group):
@@ -110,6 +114,20 @@ def no_command(ctx: click.Context) -> int | None:
     return UsageError.exit_code
 
 
+def examples(lines: Mapping[str, str]) -> Callable[[Command], Command]:
+    """Give a command's help a section of examples: each line as it is typed, with what it is for; a test runs it.
+
+    A line and its indent fit into 80 columns. ID and DIGEST stand for what a person has before them.
+    """
+    shown = "\n".join(f"  # {told}\n  {line}" for line, told in lines.items())
+
+    def given(command: Command) -> Command:
+        command.help = f"{inspect.cleandoc(command.help or '')}\n\n\b\nExamples:\n{shown}"
+        return command
+
+    return given
+
+
 def connection_options(command: click.Command) -> click.Command:
     """Give a command the flags that say where Nexus and Vault are; on the command they beat those before it."""
     texts = {
@@ -136,9 +154,9 @@ def connection_options(command: click.Command) -> click.Command:
     short = {"target": ["-t"]}
     for name, told in texts.items():
         metavar = metavars.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
-        complete = _targets if name == "target" else None
-        words = [*short.get(name, []), f"--{name}"]
-        command.params.append(click.Option(words, help=told, metavar=metavar, shell_complete=complete))
+        complete = {"target": _targets, "vault-auth": _methods}.get(name)
+        words, kind = [*short.get(name, []), f"--{name}"], click.Path() if name == "config" else None
+        command.params.append(click.Option(words, type=kind, help=told, metavar=metavar, shell_complete=complete))
     command.params += [
         click.Option(["--sandbox"], is_flag=True, default=None, help="Use embedded stand-ins of Nexus and Vault."),
         click.Option(
@@ -156,6 +174,12 @@ def _targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     from registrar.cli.completion import targets
 
     return targets(ctx, parameter, incomplete)
+
+
+def _methods(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+    from registrar.cli.completion import methods
+
+    return methods(ctx, parameter, incomplete)
 
 
 connection_options(registrar)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.change import Change, Manner, change_options, unguarded
-from registrar.cli.completion import applications
+from registrar.cli.completion import applications, declared_too
 from registrar.cli.duration import Duration
 from registrar.cli.output import Format, output_option
 from registrar.errors import UsageError
@@ -45,6 +45,13 @@ _grace = click.option(
 )
 
 
+@examples(
+    {
+        "registrar rotate viewer --grace 48h": "The credential before works for two more days",
+        "registrar rotate viewer --back": "Return to it, since something still needs it",
+        "registrar rotate --older-than 90d --yes": "In a scheduled pipeline",
+    }
+)
 @output_option
 @connection_options
 @change_options
@@ -91,6 +98,11 @@ def rotate(
     return act.carry_out(decide, manner)
 
 
+@examples(
+    {
+        "registrar retire viewer": "Show what ends, ask, and end it",
+    }
+)
 @output_option
 @connection_options
 @change_options
@@ -117,6 +129,12 @@ def retire(
     return act.carry_out(lambda world: acts.retire(world, names), manner)
 
 
+@examples(
+    {
+        "registrar restore viewer": "With the credential that it had",
+        "registrar restore viewer --rotate": "With a new one, where the old one cannot return",
+    }
+)
 @output_option
 @connection_options
 @change_options
@@ -142,11 +160,18 @@ def restore(
     return act.carry_out(lambda world: acts.restore(world, names, anew=anew), manner)
 
 
+@examples(
+    {
+        "registrar adopt plant-model --client-id ID": "Its secret is typed at a hidden prompt",
+        "registrar adopt plant-model --client-id ID --from secret.txt --yes": "Its secret is in a file",
+        "registrar adopt plant-model --client-id ID --rotate": "Nobody knows its secret any more",
+    }
+)
 @output_option
 @connection_options
 @change_options
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=declared_too)
 @click.option("--client-id", default="", metavar="ID", help="The application as Nexus knows it.")
 @click.option(
     "--from",

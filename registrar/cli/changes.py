@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.change import Change, Manner, change_options, unguarded
+from registrar.cli.completion import declared_too
 from registrar.cli.output import Command, Format, data, document, markdown_option, say, untrusted_option
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ _paths = click.argument("paths", nargs=-1, type=click.Path(allow_dash=True))
 def _scope(command: Command) -> Command:
     """The flags that a plan and its apply have to share, since they are part of what is decided."""
     command.params += [
-        click.Option(["--only"], multiple=True, metavar="NAME", help="Only this application (name or path)."),
+        click.Option(
+            ["--only"],
+            multiple=True,
+            metavar="NAME",
+            shell_complete=declared_too,
+            help="Only this application (name or path).",
+        ),
         click.Option(["--prune"], is_flag=True, help="Retire what the manifests of this set no longer declare."),
         click.Option(["--unarchive"], is_flag=True, help="Bring back what somebody archived in Nexus."),
         click.Option(
@@ -49,6 +56,13 @@ def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
     return options
 
 
+@examples(
+    {
+        "registrar plan": "What apply would do with the manifests that registrar.yaml names",
+        "registrar plan manifests/apps.yaml --only viewer": "One application of one file",
+        "registrar plan --detailed-exitcode --output json > plan.json": "In a pipeline: 2 where anything is pending",
+    }
+)
 @markdown_option
 @connection_options
 @untrusted_option
@@ -100,6 +114,13 @@ def plan(
     return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0
 
 
+@examples(
+    {
+        "registrar apply": "Show the plan, ask, and carry it out",
+        "registrar apply --yes --expect DIGEST": "In a pipeline: what was reviewed, and nothing else",
+        "registrar apply --prune": "Retire as well what the manifests no longer declare",
+    }
+)
 @markdown_option
 @connection_options
 @change_options
@@ -165,6 +186,11 @@ def apply(
         return Change(connection, approval.paths, decide, guard, effect, output, prove=verify).carry_out(manner)
 
 
+@examples(
+    {
+        "registrar recover": "Show what an interrupted run left, ask, and put it right",
+    }
+)
 @markdown_option
 @connection_options
 @change_options

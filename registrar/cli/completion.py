@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from registrar.cli import examples
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -25,6 +27,11 @@ _VARIABLE: Final = "_REGISTRAR_COMPLETE"
 Found = TypeVar("Found")
 
 
+@examples(
+    {
+        'eval "$(registrar completion bash)"': "In this shell, and from ~/.bashrc in every one",
+    }
+)
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
@@ -51,6 +58,17 @@ def completion(shell: str) -> int:
 
 def applications(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The paths that begin so, and those of applications whose names do; none that is typed already."""
+    return _begun(ctx, parameter, incomplete, declared_too=False)
+
+
+def declared_too(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same, and what is declared but not in Vault, for commands that may be the first of an application."""
+    return _begun(ctx, parameter, incomplete, declared_too=True)
+
+
+def _begun(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str, *, declared_too: bool
+) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
     from registrar.lint import PATH
@@ -61,11 +79,20 @@ def applications(ctx: click.Context, parameter: click.Parameter, incomplete: str
     began = same_name(incomplete)
     return [
         CompletionItem(path, help=visible(name) or None)
-        for path, name in sorted(_quietly(lambda: _known(ctx)))
+        for path, name in sorted(_quietly(lambda: _known(ctx, declared_too=declared_too)))
         if (path.startswith(incomplete) or (began and same_name(name).startswith(began)))
         and path not in typed
         and PATH.fullmatch(path)
     ]
+
+
+def methods(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """The ways to log in to Vault that begin so."""
+    from click.shell_completion import CompletionItem
+
+    from registrar.logins import METHODS
+
+    return [CompletionItem(method) for method in METHODS if method.startswith(incomplete)]
 
 
 def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
@@ -75,8 +102,9 @@ def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return [CompletionItem(name) for name in _quietly(lambda: _targets(ctx)) if name.startswith(incomplete)]
 
 
-def _known(ctx: click.Context) -> set[tuple[str, str]]:
+def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
     """Path and name of what Vault lists, else of what is declared: who may read one path may seldom list."""
+    found: set[tuple[str, str]] = set()
     from registrar import credentials
     from registrar.cli.connection import Opening, declared
     from registrar.config import Need, environment, state_dir
@@ -88,10 +116,13 @@ def _known(ctx: click.Context) -> set[tuple[str, str]]:
     with Opening(ctx, flags, trace=lambda *_: None, attended=False) as opening:
         try:
             records = opening.vault(opening.settings(Need.VAULT)).all().records
-            return {(record.path, record.base.name) for record in credentials.held(records)}
+            found = {(record.path, record.base.name) for record in credentials.held(records)}
         except RegistrarError:
+            declared_too = True
+        if declared_too:
             known = declared(opening.settings(Need.PLACE), (), optional=True).applications
-            return {(application.path, application.name) for application in known}
+            found |= {(one.path, one.name) for one in known if one.path not in dict(found)}
+    return found
 
 
 def _targets(ctx: click.Context) -> Iterable[str]:

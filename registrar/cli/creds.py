@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar.cli import connection_options, no_command
+from registrar.cli import connection_options, examples, no_command
 from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 from registrar.cli.template import template
@@ -24,6 +24,12 @@ _FIELDS: Final = ("client_id", "client_secret", "redirect_uri", "authorize_url",
 _FORMATS: Final = ("env", "dotenv", "json", "yaml", "shell")
 
 
+@examples(
+    {
+        "registrar creds list": "Which there are",
+        "registrar creds get viewer": "One of them; a terminal gets the secret masked",
+    }
+)
 @click.group(invoke_without_command=True)
 @click.pass_context
 def creds(ctx: click.Context, /) -> int | None:
@@ -34,6 +40,14 @@ def creds(ctx: click.Context, /) -> int | None:
 creds.add_command(template)
 
 
+@examples(
+    {
+        "registrar creds get viewer": "Look at it; a terminal gets the secret masked",
+        "registrar creds get viewer --field client_id": "One value",
+        "registrar creds get viewer --format dotenv --out .env": "A file for a program, which you alone may read",
+        'eval "$(registrar creds get viewer --format shell)"': "Into the variables of this shell",
+    }
+)
 @output_option
 @connection_options
 @creds.command(short_help="Print a credential.")
@@ -141,6 +155,11 @@ def _tell_unknown(found: Client) -> None:
         say(f"Nothing tells the {', '.join(unknown)} of {found.path}: left out.")
 
 
+@examples(
+    {
+        "registrar creds list": "Path, name and state of each",
+    }
+)
 @output_option
 @connection_options
 @creds.command("list", short_help="List the credentials that this login may see.")
@@ -159,6 +178,11 @@ def list_(ctx: click.Context, /, output: Format, **flags: Any) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar creds history viewer": "After a rotation: which version ends when",
+    }
+)
 @output_option
 @connection_options
 @creds.command(short_help="List the versions of a credential.")

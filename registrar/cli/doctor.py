@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import Format, data, document, output_option
 from registrar.errors import RegistrarError, ServiceError, UsageError
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from registrar.vault.survey import Survey
 
 
+@examples(
+    {
+        "registrar doctor": "Where something does not work",
+        "registrar doctor --target prod": "Before the first run with another target",
+    }
+)
 @output_option
 @connection_options
 @click.command()

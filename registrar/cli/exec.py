@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar.cli import OWN_FAILURE, connection_options
+from registrar.cli import OWN_FAILURE, connection_options, examples
 from registrar.cli.completion import applications
 from registrar.cli.output import defect, fail, say
 from registrar.errors import RegistrarError, StepFailed, UsageError
@@ -75,6 +75,13 @@ def _names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
     return applications(ctx, parameter, incomplete)
 
 
+@examples(
+    {
+        "registrar exec viewer -- python3 app.py": "Run an application",
+        "registrar exec viewer --pristine -- env": "See what a command gets, and nothing else",
+        "registrar exec viewer --env CLIENT_ID=client_id -- ./app.sh": "Under a name that the application expects",
+    }
+)
 @connection_options
 @click.command(cls=_Exec)
 @click.argument("names", nargs=-1, required=True, metavar="NAME... -- CMD [ARG]...", shell_complete=_names)

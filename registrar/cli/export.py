@@ -7,11 +7,16 @@ from typing import Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import Format, data, document, output_option, say
 from registrar.errors import UsageError
 
 
+@examples(
+    {
+        "registrar export --out exported.yaml": "Begin with what is in Nexus already",
+    }
+)
 @output_option
 @connection_options
 @click.command()

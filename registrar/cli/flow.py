@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
+from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 
 if TYPE_CHECKING:
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 _INDENT = " " * 14  # below a step's request
 
 
+@examples(
+    {
+        "registrar flow viewer": "In a browser on this machine, where the redirect URI is too",
+        "registrar flow viewer --paste": "In any browser; its last address is typed in here",
+    }
+)
 @output_option
 @connection_options
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=applications)
 @click.option("--no-browser", is_flag=True, help="Print the link, and open no browser.")
 @click.option("--paste", is_flag=True, help="Ask for the address that the browser ends at, and listen on nothing.")
 @click.option("--call", default="/users/current", show_default=True, metavar="PATH", help="Endpoint to try; '': none.")

@@ -6,14 +6,21 @@ from typing import Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
+from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, markdown_option, say
 
 
+@examples(
+    {
+        "registrar handover viewer": "A letter",
+        "registrar handover viewer --output markdown > viewer.md": "For a ticket or a chat",
+    }
+)
 @markdown_option
 @connection_options
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=applications)
 @click.pass_context
 def handover(ctx: click.Context, /, name: str, output: Format, **flags: Any) -> int:
     """Tell what an application's owner has to know, without the secret.

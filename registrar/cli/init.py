@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from registrar import __version__
-from registrar.cli import no_command
+from registrar.cli import examples, no_command
 from registrar.cli.output import say
 from registrar.errors import UsageError
 
@@ -73,6 +73,11 @@ and your Vault's name into the pipeline, commit all of it, and open a merge requ
 """
 
 
+@examples(
+    {
+        "registrar init example viewer-app": "An application to begin with",
+    }
+)
 @click.group(invoke_without_command=True)
 @click.pass_context
 def init(ctx: click.Context, /) -> int | None:
@@ -80,6 +85,11 @@ def init(ctx: click.Context, /) -> int | None:
     return no_command(ctx)
 
 
+@examples(
+    {
+        "registrar init example viewer-app": "Into a new folder",
+    }
+)
 @init.command(short_help="Write a small Flask application that signs users in.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over files of the same names.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import Format, data, document, output_option, say
 from registrar.errors import RegistrarError, UsageError
 from registrar.identities import Identity
@@ -24,6 +24,12 @@ _MINUTES = 480
 _KEY = ("API key", "API secret")
 
 
+@examples(
+    {
+        "registrar login": "To the default target's Nexus",
+        "registrar login --target prod --with-key": "By an API key, to another target's",
+    }
+)
 @connection_options
 @click.command()
 @click.option("--client-id", metavar="ID", help="Application for the device login; default: login_client_id.")
@@ -62,6 +68,11 @@ def login(
     return 0
 
 
+@examples(
+    {
+        "registrar logout": "At the default target's Nexus",
+    }
+)
 @connection_options
 @click.command()
 @click.pass_context
@@ -87,6 +98,12 @@ def logout(ctx: click.Context, /, **flags: Any) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar whoami": "At both services",
+        "registrar whoami --target prod --output json": "With another target, for a program",
+    }
+)
 @output_option
 @connection_options
 @click.command()

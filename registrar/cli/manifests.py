@@ -1,18 +1,29 @@
-"""validate and schema: manifests alone, offline."""
+"""validate and schema: manifests alone, offline, and the contracts of what the other commands print."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import Format, data, document, findings_option, say, untrusted_option
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from registrar.errors import UsageError
     from registrar.findings import Report
 
+_MANIFEST: Final = "manifest"
 
+
+@examples(
+    {
+        "registrar validate": "Everything that registrar.yaml names, for each of its targets",
+        "registrar validate manifests --fail-level warning": "These files alone, and warnings fail as well",
+    }
+)
 @findings_option
 @connection_options
 @untrusted_option
@@ -120,11 +131,48 @@ def _explain(word: str, output: Format, paths: tuple[str, ...]) -> int:
     return 0
 
 
+def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    from click.shell_completion import CompletionItem
+
+    from registrar.schemas import KINDS
+
+    known = {_MANIFEST: "what you write", **KINDS}
+    return [CompletionItem(kind, help=told) for kind, told in known.items() if kind.startswith(incomplete)]
+
+
+@examples(
+    {
+        "registrar schema > manifest.schema.json": "For an editor that completes and checks manifests",
+        "registrar schema plan": "What `registrar plan --output json` prints",
+    }
+)
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of a manifest, for editors."""
+@click.argument("kind", default=_MANIFEST, metavar="[KIND]", shell_complete=_kinds)
+@click.option("--list", "listed", is_flag=True, help="Name the kinds, and the commands that print them.")
+def schema(*, kind: str, listed: bool) -> None:
+    """Print the JSON Schema of a manifest, or of what --output json prints.
+
+    That of a manifest is for editors. KIND is the `kind` of a document of --output json: every member that its schema
+    requires is always there; others may come, and are to be ignored. What is not compatible raises its schema_version.
+    """
     import json
 
-    from registrar import manifest
+    from registrar import manifest, render, schemas
 
-    data(json.dumps(manifest.schema(), indent=2))
+    if listed:
+        data("\n".join(render.table([(_MANIFEST, "what you write"), *schemas.KINDS.items()])))
+        return
+    if kind != _MANIFEST and kind not in schemas.KINDS:
+        raise _no_kind(kind, [_MANIFEST, *schemas.KINDS])
+    found = manifest.schema() if kind == _MANIFEST else schemas.schema(kind)
+    data(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def _no_kind(kind: str, kinds: list[str]) -> UsageError:
+    import difflib
+
+    from registrar.errors import UsageError
+
+    near = difflib.get_close_matches(kind, kinds, n=1)
+    hint = f"did you mean `registrar schema {near[0]}`?" if near else "registrar schema --list names them"
+    return UsageError(f"there is no kind of document called {kind!r}", hint=hint)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
+from registrar.cli.completion import declared_too
 from registrar.cli.output import Format, data, document, output_option
 from registrar.errors import UsageError
 
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from registrar.policy import Grant, Role
 
 
+@examples(
+    {
+        "registrar policy": "All three, each below the command that takes it",
+        "registrar policy --for planner > planner.hcl": "One, as `vault policy write` takes it",
+        "registrar policy --for developer viewer": "For whoever may fetch this credential",
+    }
+)
 @output_option
 @connection_options
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=declared_too)
 @click.option(
     "--for", "role", type=click.Choice(["planner", "applier", "developer"]), help="This role alone; default: all three."
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registrar.cli import examples
 from registrar.cli.output import data, say
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 _STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
 
 
+@examples(
+    {
+        "registrar sandbox": "The stand-ins that --sandbox uses, for more than one command",
+        "registrar sandbox --nexus v1 --state :memory:": "An older Nexus, with nothing kept",
+    }
+)
 @click.command()
 @click.option(
     "--nexus", "stage", type=click.Choice(_STAGES), default="v2", show_default=True, help="Generation of the server."
@@ -26,7 +33,9 @@ _STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
 @click.option(
     "--vault-port", type=click.IntRange(0, 65535), metavar="PORT", help="0: any free one. Default: as before."
 )
-@click.option("--state", metavar="FILE", help="SQLite file, or :memory:. Default: the one that --sandbox uses.")
+@click.option(
+    "--state", type=click.Path(), metavar="FILE", help="SQLite file, or :memory:. Default: the one that --sandbox uses."
+)
 @click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Added to every answer.")
 def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: str | None, latency: float) -> int:
     """Serve Nexus and Vault stand-ins on loopback until Ctrl-C.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
+from registrar.cli.completion import applications
 from registrar.cli.output import data
 
 if TYPE_CHECKING:
@@ -15,10 +16,16 @@ if TYPE_CHECKING:
 FORMS: Final = ("vault-agent", "external-secrets", "vso", "docker", "systemd")
 
 
+@examples(
+    {
+        "registrar creds template vault-agent viewer > agent.hcl": "Files that Vault Agent keeps up to date",
+        "registrar creds template external-secrets viewer": "A secret of Kubernetes",
+    }
+)
 @connection_options
 @click.command(short_help="Print configuration that fetches a credential with other tools.")
 @click.argument("form", type=click.Choice(FORMS), metavar="|".join(FORMS))
-@click.argument("name")
+@click.argument("name", shell_complete=applications)
 @click.pass_context
 def template(ctx: click.Context, /, form: str, name: str, **flags: Any) -> int:
     """Print configuration that fetches a credential with other tools.

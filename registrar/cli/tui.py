@@ -7,11 +7,17 @@ from typing import Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.output import defect, fail
 from registrar.errors import UsageError
 
 
+@examples(
+    {
+        "registrar tui": "With the manifests that registrar.yaml names",
+        "registrar --sandbox tui --readonly": "To look around, without any server",
+    }
+)
 @connection_options
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())

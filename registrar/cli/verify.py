@@ -7,11 +7,17 @@ from typing import Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.completion import applications
 from registrar.cli.output import Format, data, document, output_option, say
 
 
+@examples(
+    {
+        "registrar verify": "Every credential of this set",
+        "registrar verify viewer --output json": "One of them, for a program",
+    }
+)
 @output_option
 @connection_options
 @click.command()

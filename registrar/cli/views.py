@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options
+from registrar.cli import connection_options, examples
 from registrar.cli.completion import applications
 from registrar.cli.duration import Duration
 from registrar.cli.output import Format, data, document, output_option, report_option, say
@@ -28,6 +28,12 @@ _manifests = click.option(
 )
 
 
+@examples(
+    {
+        "registrar status": "Every application",
+        "registrar status viewer --output json": "One of them, for a program",
+    }
+)
 @report_option
 @connection_options
 @click.command()
@@ -96,6 +102,12 @@ def _told(found: Status, target: Target, output: Format, *, colour: bool) -> str
             return render.status_text(found, target, colour=colour)
 
 
+@examples(
+    {
+        "registrar show viewer": "By its path",
+        'registrar show "Digital Twin Viewer"': "By its name",
+    }
+)
 @output_option
 @connection_options
 @click.command()

@@ -52,7 +52,8 @@ class Sandbox:
             for name, account in (("sysadmin", self.sysadmin), ("user", self.user))
         }
         addresses = {"nexus_url": self.nexus_url, "frontend_url": self.nexus_url, "vault_addr": self.vault_addr}
-        return json.dumps({**addresses, "vault_token": self.vault_token, **accounts})
+        kind = {"schema_version": 1, "kind": "sandbox"}  # as all of registrar's documents begin
+        return json.dumps({**kind, **addresses, "vault_token": self.vault_token, **accounts})
 
 
 def start(

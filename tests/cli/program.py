@@ -26,6 +26,7 @@ from unittest import mock
 
 import registrar
 from registrar.cli import main
+from tests import documents
 
 Answer = str | Callable[[], str]
 """What a person types, or does before typing it."""
@@ -44,13 +45,15 @@ class Result:
     out: str
     err: str = ""
 
+    def __post_init__(self) -> None:
+        documents.look(self.out)
+
     @property
     def document(self) -> dict[str, Any]:
         """The one JSON document that stdout is."""
         found = json.loads(self.out)
         assert isinstance(found, dict)
-        assert next(iter(found)) == "schema_version"
-        return found
+        return documents.validated(found)
 
 
 class Program:
@@ -204,7 +207,7 @@ def foreground(program: Program, *words: str) -> Iterator[tuple[subprocess.Popen
         assert process.stdout
         line = process.stdout.readline()
         assert line, process.communicate()
-        yield process, json.loads(line)
+        yield process, documents.validated(json.loads(line))
     finally:
         process.kill()
         process.communicate()

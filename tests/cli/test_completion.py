@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from registrar.policy import Role, grants, hcl
 from tests.cli.canary import Canary
+from tests.cli.leaks import commands
 from tests.cli.manifests import TWO
 from tests.cli.program import Program, Result, finished
 from tests.cli.services import Services
@@ -235,6 +237,30 @@ def test_commands_flags_and_choices_are_completed(program: Program) -> None:
     assert offered(program, "creds ") == ["get", "history", "list", "template"]
     assert offered(program, "creds get x --form") == ["--format"]
     assert offered(program, "creds get x --format d") == ["dotenv"]
+    assert offered(program, "status --vault-auth k") == ["kubernetes"]
+    assert offered(program, "schema app") == ["application"]
+    assert asked(program, "registrar plan --config r").out == "file,r\n"
+
+
+@pytest.mark.parametrize("words", commands())
+def test_every_word_that_can_be_known_is_completed(words: str) -> None:
+    """A new parameter fails here until it has a shell_complete, or a type that completes by itself."""
+    for parameter in commands()[words].params:
+        name = parameter.name or ""
+        if name in ("name", "names", "only", "target", "vault_auth", "kind"):
+            assert parameter._custom_shell_complete, f"registrar {words}: {name} is not completed"
+        if parameter.metavar in ("FILE", "DIR") or name in ("paths", "files"):
+            assert isinstance(parameter.type, click.Path | click.File), f"registrar {words}: {name} completes no files"
+
+
+def test_what_is_declared_alone_is_offered_to_the_commands_that_may_be_its_first(applied: Program) -> None:
+    applied.write("registrar.yaml", CONFIG)
+    third = "  - {name: Third, redirect_uri: 'https://third.example.org/cb', owner_email: a@example.org}\n"
+    applied.write("apps.yaml", TWO + third)
+    for line in ("adopt ", "plan --only ", "policy --for developer "):
+        assert offered(applied, line) == [*EVERY[:1], "third", *EVERY[1:]], line
+    for line in ("handover ", "creds template docker "):
+        assert offered(applied, line) == EVERY, line
 
 
 # ── shells ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from tests.cli import browser
 from tests.cli.program import Answer, Program, Result
 from tests.cli.services import Services
 from tests.contract.wire import unused_port
+from tests.documents import validated
 
 SECRET = re.compile(r"[A-Za-z0-9_-]{86}")
 
@@ -257,7 +258,7 @@ def test_without_a_window_the_link_is_printed(developer: Program) -> None:
     browser.main("signs-in", line.strip())
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert json.loads(out)["kind"] == "flow"
+    assert validated(json.loads(out))["kind"] == "flow"
 
 
 def test_in_the_sandbox(program: Program, redirect_uri: str) -> None:

@@ -337,7 +337,7 @@ def test_during_a_grace_both_are_proven_and_it_says_which_is_which(
     new, old = result.document["credentials"]
     assert (new["which"], new["version"], new["client_id"]) == ("current", 2, rotated.new.client_id)
     assert (old["which"], old["version"], old["client_id"]) == ("retiring", 1, rotated.old.client_id)
-    assert old["until"] == str(rotated.until)
+    assert old["until"] == rotated.until.isoformat()
     lines = applied.call("verify", "viewer").out.splitlines()
     assert re.fullmatch(r"right  Digital Twin Viewer  viewer  v2", lines[0])
     assert lines[1] == f"right  Digital Twin Viewer  viewer  v1 retiring, until {rotated.until:%Y-%m-%d %H:%M} UTC"
