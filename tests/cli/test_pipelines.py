@@ -21,7 +21,6 @@ import jsonschema
 import pytest
 import yaml
 
-from registrar.cli.changes import plan
 from tests.cli.gitlab import Job, Project, dotenv, git, jobs, shim, true, when
 from tests.cli.manifests import TWO, VIEWER_URI
 from tests.cli.program import Program, Result
@@ -244,14 +243,9 @@ def world(program: Program, services: Services, tmp_path: Path) -> Iterator[Worl
     yield found
 
 
-untrusted = pytest.mark.skipif(
-    "--untrusted" not in {option for parameter in plan.params for option in parameter.opts},
-    reason="this registrar has no --untrusted",
-)
 SECRETS = re.compile("NEXUS_(TOKEN|API_KEY|API_SECRET)|VAULT_TOKEN|SECRET_ID|PASSWORD")
 
 
-@untrusted
 def test_a_merge_request_is_reviewed_without_a_key_for_nexus(world: World) -> None:
     world.commits("team", "manifests/team.yaml", TWO)
     pipeline = world.project.merge_request("team")
@@ -276,7 +270,6 @@ def test_a_merge_request_is_reviewed_without_a_key_for_nexus(world: World) -> No
     assert world.names() == []
 
 
-@untrusted
 def test_a_branch_gets_no_more_by_asking_for_more(world: World) -> None:
     """Its author wrote the pipeline anew: another role, an environment, Nexus, another address in registrar.yaml."""
     ours = (world.program.folder / ".gitlab-ci.yml").read_text()
