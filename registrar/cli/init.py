@@ -103,6 +103,11 @@ def example(folder: str, *, force: bool) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar init repo applications": "Into a new folder, or a new clone",
+    }
+)
 @init.command(short_help="Write a repository of manifests to begin with.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over files of the same names.")
@@ -122,6 +127,12 @@ def repo(folder: str, *, force: bool) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar init ci gitlab": "Into the repository that this is",
+        "registrar init ci github nexus-apps": "Into another one",
+    }
+)
 @init.command(short_help="Write the pipeline of such a repository.")
 @click.argument("forge", metavar="gitlab|github", type=click.Choice(["gitlab", "github"]))
 @click.argument("folder", metavar="[DIR]", type=click.Path(file_okay=False), default=".")
