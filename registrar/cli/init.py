@@ -75,6 +75,7 @@ and your Vault's name into the pipeline, commit all of it, and open a merge requ
 
 @examples(
     {
+        "registrar init repo oauth-applications": "A repository of manifests to begin with",
         "registrar init example viewer-app": "An application to begin with",
     }
 )
@@ -103,6 +104,11 @@ def example(folder: str, *, force: bool) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar init repo oauth-applications": "Into a new folder, or a new clone",
+    }
+)
 @init.command(short_help="Write a repository of manifests to begin with.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty, over files of the same names.")
@@ -122,6 +128,12 @@ def repo(folder: str, *, force: bool) -> int:
     return 0
 
 
+@examples(
+    {
+        "registrar init ci gitlab": "In the repository itself",
+        "registrar init ci github oauth-applications": "In a repository elsewhere",
+    }
+)
 @init.command(short_help="Write the pipeline of such a repository.")
 @click.argument("forge", metavar="gitlab|github", type=click.Choice(["gitlab", "github"]))
 @click.argument("folder", metavar="[DIR]", type=click.Path(file_okay=False), default=".")

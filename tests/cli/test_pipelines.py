@@ -76,7 +76,9 @@ def test_the_vendors_schema_has_nothing_to_say(forge: str, schema: str) -> None:
     published = json.loads((resources.files("check_jsonschema.builtin_schemas.vendor") / f"{schema}.json").read_text())
     validator = jsonschema.validators.validator_for(published)(published)
     assert [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document(forge))] == []
-    broken = {"gitlab": {"plan": {"scirpt": "x"}}, "github": {"on": "push", "jobs": {"plan": {"steps": []}}}}[forge]
+    broken: Any = {"gitlab": {"plan": {"scirpt": "x"}}, "github": {"on": "push", "jobs": {"plan": {"steps": []}}}}[
+        forge
+    ]
     assert not validator.is_valid(broken), "the schema sees something"
 
 
