@@ -60,7 +60,8 @@ def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
     {
         "registrar plan": "What apply would do with the manifests that registrar.yaml names",
         "registrar plan manifests/apps.yaml --only viewer": "One application of one file",
-        "registrar plan --detailed-exitcode --output json > plan.json": "In a pipeline: 2 where anything is pending",
+        "registrar plan --out plan.json --output markdown > comment.md": "For a review: a comment, and apply --plan",
+        "registrar plan --detailed-exitcode --output json": "In a pipeline: 2 where anything is pending",
     }
 )
 @markdown_option
@@ -71,7 +72,7 @@ def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
 @_paths
 @click.option("--without-nexus", is_flag=True, help="Compare with the facts in Vault alone; needs no Nexus key.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when anything is pending or blocked.")
-@click.option("--out", metavar="FILE", help="Write the plan to FILE too, for apply --plan.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write the plan to FILE too, for apply --plan.")
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @click.pass_context
 def plan(
@@ -118,6 +119,7 @@ def plan(
     {
         "registrar apply": "Show the plan, ask, and carry it out",
         "registrar apply --yes --expect DIGEST": "In a pipeline: what was reviewed, and nothing else",
+        "registrar apply --yes --plan plan.json": "The same, from the file of plan --out",
         "registrar apply --prune": "Retire as well what the manifests no longer declare",
     }
 )
@@ -128,7 +130,13 @@ def plan(
 @click.command()
 @_paths
 @click.option("--expect", metavar="DIGEST", help="Refuse unless the plan still has this digest.")
-@click.option("--plan", "file", metavar="FILE", help="Carry out what plan --out has written, if nothing has changed.")
+@click.option(
+    "--plan",
+    "file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Carry out what plan --out has written, if nothing has changed.",
+)
 @click.option("--verify", is_flag=True, help="Prove each new credential before it is stored.")
 @click.option(
     "--allow-replace", type=click.IntRange(0), default=0, metavar="N", help="Register exactly N deleted ones anew."

@@ -22,6 +22,8 @@ _MANIFEST: Final = "manifest"
     {
         "registrar validate": "Everything that registrar.yaml names, for each of its targets",
         "registrar validate manifests --fail-level warning": "These files alone, and warnings fail as well",
+        "registrar validate --output sarif > findings.sarif": "For a code scanner, which shows them beside the lines",
+        "registrar validate --explain RU017": "Why there is a rule, and what to do",
     }
 )
 @findings_option

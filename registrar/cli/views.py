@@ -32,6 +32,7 @@ _manifests = click.option(
     {
         "registrar status": "Every application",
         "registrar status viewer --output json": "One of them, for a program",
+        "registrar status --older-than 90d --output markdown": "For a ticket: drift, and credentials that are old",
     }
 )
 @report_option

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 from registrar.client import FIELDS
 from registrar.errors import CustodyError, Interrupted
+from registrar.lint import Level
 from registrar.model import Application
+from registrar.plan import Options
 from registrar.policy import Role
 from registrar.render import SCHEMA_VERSION
 from registrar.report import Status as Ended
@@ -28,6 +30,7 @@ from registrar.schemas.shapes import (
     nullable,
     part,
     parts_in,
+    told,
     words,
 )
 from registrar.status import IN_VAULT
@@ -152,10 +155,38 @@ _ACCOUNT: Final = _inner({
     "api_secret": (TEXT, "The secret of that."),
 })  # fmt: skip
 
+_OPTIONS: Final = _inner({
+    "paths": (array(TEXT), "The manifests that were named; empty for those of registrar.yaml."),
+    **told(Options, {
+        "only": "The names or paths that it was restricted to; empty for all.",
+        "prune": "Whether what no manifest declares is retired.",
+        "unarchive": "Whether what somebody archived in Nexus is brought back.",
+        "accept_nexus": "The former address of a server that has moved; empty for none.",
+    }, {}),
+})  # fmt: skip
+
+_RULE: Final = _inner({
+    "id": (TEXT, "Its id, which a finding names."),
+    "title": (TEXT, "What it asks for."),
+    "reason": (TEXT, "Why."),
+    "fix": (TEXT, "What to do about a breach."),
+    "source": (TEXT, "Where it comes from; empty where it is our own."),
+    "otherwise": (TEXT, "In which case its level is the other one; empty for none."),
+    "level": (words(Level), "Whether a breach stops a run."),
+    "waivable": (FLAG, "Whether a comment on the line can silence it, where it is a warning."),
+})  # fmt: skip
+
 _EXIT_CODES: Final = (0, 1, CustodyError.exit_code, Interrupted.exit_code)
 
 _KINDS: Final[dict[str, _Kind]] = {
-    "plan": _Kind("plan", "What apply would do.", PLAN),
+    "plan": _Kind("plan", "What apply would do.", {
+        **PLAN,
+        "options": (_OPTIONS, "What was asked for; in a file of --out alone."),
+        "checksum": (
+            {**TEXT, "pattern": "^sha256:[0-9a-f]{64}$"},
+            "Over all other members, to find what was damaged; in a file of --out alone.",
+        ),
+    }, optional=("options", "checksum")),
     "report": _Kind("apply, rotate, retire, restore, adopt, recover", "What a change has done, step by step.", {
         "plan": (part("plan"), "The plan that was carried out."),
         "outcomes": (array(part("outcome")), "How each step of it ended."),
@@ -169,6 +200,9 @@ _KINDS: Final[dict[str, _Kind]] = {
         "other_records": (COUNT, "How many records there are of other sets or hands."),
         "unexplained": (COUNT, "How many living applications in Nexus no record explains."),
         "unexplained_archived": (COUNT, "How many archived ones."),
+        "seen_at": (nullable(MOMENT), "The time of Vault's last answer; null where there is no record."),
+        "changed_at": (nullable(MOMENT), "When a run last registered, rotated or proved anything; null for never."),
+        "older_than_s": (nullable(COUNT), "The age that was asked about, in seconds; null where none was."),
     }),
     "application": _Kind("show", "One application: all three sides, and what apply would do.", {
         "status": (part("row"), "Its row of the status."),
@@ -182,6 +216,7 @@ _KINDS: Final[dict[str, _Kind]] = {
         "applications": (COUNT, "How many applications they declare."),
         "findings": (array(part("finding")), "The findings, by place."),
     }),
+    "rules": _Kind("validate --explain", "The rules for manifests.", {"rules": (array(_RULE), "The rules, by id.")}),
     "verification": _Kind("verify", "Whether the stored credentials work.", {
         "target": _TARGET,
         "credentials": (array(part("proof")), "The credentials, by path."),

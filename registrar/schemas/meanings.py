@@ -97,6 +97,13 @@ MEANINGS: Final[dict[type, tuple[str, str, dict[str, str]]]] = {
         "registered_at": "When it was registered; null where nothing tells.",
         "reason": "Why that is its state.",
         "hint": HINT,
+        "managed": "Whether it is a record of this set that is not retired.",
+        "protected": "Whether it is neither retired nor rotated unless named.",
+        "in_use": "Whether a credential is in use.",
+        "made_at": "When the credential in use was made; null where nothing tells.",
+        "proven_at": "When that credential was last proven; null where it never was.",
+        "age_s": "Its age in seconds, by Vault's clock; null where nothing tells.",
+        "old": "Whether it is as old as was asked about by --older-than.",
     }),
     Version: ("version", "One version of a record's data.", {
         "number": "Its number, counted from 1.",

@@ -142,7 +142,7 @@ def finished(process: subprocess.Popen[str], stdin: str | None = None) -> Result
         process.kill()
         out, err = process.communicate()
         raise AssertionError(f"it does not end: {out}\n{err}") from None
-    return Result(process.returncode, out, err)
+    return Result(process.returncode, out or "", err or "")  # of a stream that went elsewhere nothing is known
 
 
 def _conversation(terminal: int, answers: Sequence[Answer]) -> Iterator[str]:

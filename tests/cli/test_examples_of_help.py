@@ -17,7 +17,7 @@ import pytest
 
 from tests.cli import browser
 from tests.cli.leaks import commands
-from tests.cli.manifests import TWO, VIEWER_URI
+from tests.cli.manifests import TWO
 from tests.cli.program import Answer, Program, Result, foreground
 from tests.cli.services import Services, serving
 from tests.contract.wire import unused_port
@@ -31,6 +31,7 @@ ELSEWHERE = {
 BEFORE: dict[str, tuple[str, ...]] = {
     "registrar rotate viewer --back": ("registrar rotate viewer --yes",),
     "registrar restore viewer": ("registrar retire viewer --yes",),
+    "registrar apply --yes --plan plan.json": ("registrar plan --out plan.json",),
     "registrar restore viewer --rotate": ("registrar retire viewer --yes",),
 }
 """What has been typed before, where the world would not do."""
@@ -49,6 +50,13 @@ MODEL = f"""\
     redirect_uri: {MODEL_URI}
     owner_email: plant@example.org
 """
+LOCAL = """\
+    path: viewer
+    targets:
+      dev:
+        redirect_uri: {} # registrar: ignore[RU009] where developers work
+        base_url: ''
+"""
 SHELL = re.compile(r"[|<>$]")
 
 
@@ -65,9 +73,8 @@ class World:
     def build(self) -> None:
         program = self.program
         program.write("registrar.yaml", CONFIG)
-        local = f"    targets:\n      prod: {{redirect_uri: '{VIEWER_URI}'}}\n"
-        declared = TWO.replace(VIEWER_URI, self.viewer_uri).replace("    path: viewer\n", f"    path: viewer\n{local}")
-        program.write("manifests/apps.yaml", declared.replace("https://viewer.example.org\n", "''\n") + MODEL)
+        local = LOCAL.format(self.viewer_uri)
+        program.write("manifests/apps.yaml", TWO.replace("    path: viewer\n", local) + MODEL)
         program.write("app.py", "import os\nprint(os.environ['NEXUS_CLIENT_ID'])\n")
         program.write("app.sh", '#!/bin/sh\necho "$CLIENT_ID"\n').chmod(0o700)
         program.environ["BROWSER"] = f"{sys.executable} {Path(browser.__file__)} signs-in %s"
@@ -197,7 +204,8 @@ def test_each_example_works(name: str, line: str, lasting: World, fresh: Callabl
     world = fresh() if changes else lasting
     if name == "adopt":
         world.by_hand()
-    shutil.rmtree(world.program.folder / "viewer-app", ignore_errors=True)  # two commands show how it is made
+    for made_twice in ("viewer-app", "oauth-applications"):  # a group shows it too
+        shutil.rmtree(world.program.folder / made_twice, ignore_errors=True)
     for before in BEFORE.get(line, ()):
         done = world.typed(before, command)
         assert done.code == 0, done
