@@ -34,7 +34,8 @@ class Need(enum.Flag):
     """The services a command cannot do without: the environment is consulted about these alone."""
 
     NOTHING = 0
-    NEXUS = 1
+    SERVER = 1  # where Nexus is, without going there
+    NEXUS = SERVER | 16
     PLACE = 2  # where in Vault the records are, without going there
     ADDRESS = PLACE | 8  # and where Vault is
     VAULT = ADDRESS | 4
@@ -91,8 +92,8 @@ class _Source(NamedTuple):
 
 
 _SOURCES: Final = {
-    "nexus_url": _Source("NEXUS_URL", Need.NEXUS),
-    "frontend_url": _Source("NEXUS_FRONTEND_URL", Need.NEXUS),
+    "nexus_url": _Source("NEXUS_URL", Need.SERVER),
+    "frontend_url": _Source("NEXUS_FRONTEND_URL", Need.SERVER),
     "vault_addr": _Source("VAULT_ADDR", Need.ADDRESS),
     "vault_mount": _Source("REGISTRAR_VAULT_MOUNT", Need.PLACE),
     "vault_prefix": _Source("REGISTRAR_VAULT_PREFIX", Need.PLACE),

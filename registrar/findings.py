@@ -17,7 +17,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from registrar.lint import RULES, Finding, Level, Rule
-from registrar.markdown import escaped, table
+from registrar.markdown import escaped, prose, table
 from registrar.model import Application
 from registrar.render import number, visible
 
@@ -226,7 +226,7 @@ def markdown(report: Report) -> str:
     findings = sorted(report.findings, key=lambda finding: finding.level is not Level.ERROR)
     rows = [(str(one.level), one.rule, one.application, str(one.place), one.message, one.hint) for one in findings]
     titles = ("Level", "Rule", "Application", "Where", "What", "What to do")
-    drawn = table(titles, [tuple(map(_clipped, row)) for row in rows])
+    drawn = table(titles, [tuple(map(_clipped, row)) for row in rows], prose)
     kept = 0
     for line in drawn:
         room -= len(line) + 1

@@ -7,7 +7,7 @@ a bot posts it: must never let a text end its cell, nor become a link, a tag, a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from registrar.model import Target
@@ -100,9 +100,10 @@ def _rows(step: Step) -> list[Row]:
     return [(*head, "", "", prose(step.reason))]
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, each cell of a row escaped."""
-    lines = [titles, ["---"] * len(titles), *([escaped(cell) for cell in row] for row in rows)]
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], cell: Callable[[str], str] | None = None) -> list[str]:
+    """The lines of a table, each cell of a row escaped, or as `cell` has it: `prose` where it may quote somebody."""
+    shown = cell or escaped
+    lines = [titles, ["---"] * len(titles), *([shown(text) for text in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

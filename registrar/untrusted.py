@@ -5,7 +5,8 @@ the pipeline's credentials. So those files may say which applications there shou
 
 - where Nexus and Vault are, the mounts and prefixes, come from the flags, the environment and a configuration that the
   pipeline names and that lies outside the checkout. The registrar.yaml inside would send the pipeline's token wherever
-  it likes; it is compared and reported, never used;
+  it likes; it is compared and reported, never used. Where that configuration names the manifests' folder, it is the
+  one below the folder that the command is started in;
 - no path leads out of the checkout, nor into its .git, where a pipeline's own credential may be kept;
 - nothing in a manifest is expanded, included or run, and how much is read is limited (`manifest`);
 - what is printed shows no control character (`render`), calls nobody and links nowhere (`markdown`).

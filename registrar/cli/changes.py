@@ -95,10 +95,12 @@ def plan(
     from registrar import plan as planning
     from registrar.cli import reviewed
     from registrar.cli.connection import connected
+    from registrar.config import Need
     from registrar.plan import Options
 
     file = reviewed.free(out, force=force)
-    with connected(ctx, flags, nexus=not without_nexus) as connection:
+    # records say which server they were made for, so where it is has to be known without its being asked
+    with connected(ctx, flags, nexus=not without_nexus, need=Need.VAULT | Need.SERVER) as connection:
         options = _allowed(connection.target, paths, Options(only, prune, unarchive, accept_nexus))
         remarks = connection.settings.remarks
         for remark in remarks:

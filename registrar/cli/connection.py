@@ -143,10 +143,15 @@ def _stdin(paths: tuple[str, ...]) -> bytes:
 
 
 @contextlib.contextmanager
-def connected(ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True) -> Iterator[Connection]:
-    """The services of the chosen target, or of the embedded sandbox; nothing is sent before something is asked."""
+def connected(
+    ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True, need: Need = Need.VAULT
+) -> Iterator[Connection]:
+    """The services of the chosen target, or of the embedded sandbox; nothing is sent before something is asked.
+
+    Without Nexus it is enough to know what is needed.
+    """
     with Opening(ctx, flags) as opening:
-        settings = opening.settings(Need.BOTH if nexus else Need.VAULT)
+        settings = opening.settings(Need.BOTH if nexus else need)
         records = opening.vault(settings)
         client = opening.nexus(settings, records) if nexus else None
         proof = opening.proof(settings) if nexus else None

@@ -110,7 +110,8 @@ def _refuse_contradictions(
     for flag, (now, before) in pairs.items():
         if now and now != before:
             was = " ".join(before) if isinstance(before, tuple) else before
-            told = f"{flag} says other than the plan that was reviewed, which was made with {was or 'none'}"
+            made = f"with {was}" if was else "without it"
+            told = f"{flag} says other than the plan that was reviewed, which was made {made}"
             raise UsageError(told, hint="leave it out: the plan brings its own")
 
 

@@ -191,12 +191,19 @@ def test_fail_level_decides_whether_a_warning_fails(program: Program) -> None:
 
 
 def test_plan_without_nexus_needs_no_key(applied: Program) -> None:
-    for name in ("NEXUS_URL", "NEXUS_API_KEY", "NEXUS_API_SECRET"):
+    for name in ("NEXUS_API_KEY", "NEXUS_API_SECRET"):
         del applied.environ[name]
-    kept = applied.call("plan", "apps.yaml", "--without-nexus", "--nexus-url", "https://nexus.example.org")
+    kept = applied.call("plan", "apps.yaml", "--without-nexus")
     assert kept.code == 0
     assert "Nexus not asked" in kept.out
     assert "Digest" not in kept.out
+    assert "Nothing to do: 2 applications in sync." in kept.out
+    elsewhere = applied.call("plan", "apps.yaml", "--without-nexus", "--nexus-url", "https://nexus.example.org")
+    assert "Plan: 2 blocked." in elsewhere.out
+    del applied.environ["NEXUS_URL"]
+    unknown = applied.call("plan", "apps.yaml", "--without-nexus")
+    assert unknown.code == 64
+    assert "no Nexus: " in unknown.err
 
 
 def test_creds_get_by_field_by_name_and_masked_on_a_terminal(applied: Program, services: Services) -> None:

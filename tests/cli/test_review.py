@@ -237,7 +237,7 @@ def test_the_plan_brings_its_target_and_options(connected: Program, services: Se
     only = ("--target", "prod", "--only", "viewer", "--unarchive")
     assert connected.call("plan", *only, "--out", "plan.json").code == 0
     for words, told in (
-        (("apps.yaml",), "PATH says other than the plan that was reviewed, which was made with none"),
+        (("apps.yaml",), "PATH says other than the plan that was reviewed, which was made without it"),
         (("--only", "sensor-catalogue"), "--only says other"),
         (("--prune",), "--prune says other"),
         (("--accept-nexus", "https://old.example.org"), "--accept-nexus says other"),

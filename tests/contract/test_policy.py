@@ -269,3 +269,40 @@ def test_each_role_does_its_work_by_the_command(server: Server, tmp_path: Path) 
         assert fetched.code == 0, fetched.err
         assert "client_secret" in fetched.out
         assert program.call("creds", "get", "sensor-catalogue").code == 3
+
+
+PLANNING = (
+    ("plan", "apps.yaml"),
+    ("plan", "apps.yaml", "--without-nexus"),
+    ("plan", "apps.yaml", "--out", "plan.json", "--force"),
+    ("plan", "apps.yaml", "--untrusted", "-o", "markdown"),
+    ("status", "--manifests", "apps.yaml"),
+)
+
+
+def test_a_planner_plans_and_cannot_read_a_secret(server: Server, tmp_path: Path) -> None:
+    """What runs for a merge request asks for no data but the lock's, and would get none."""
+    prefix = f"nexus-{secrets.token_hex(4)}"
+    with serving() as services:
+        environ = services.environ | {"VAULT_ADDR": server.url, "REGISTRAR_VAULT_PREFIX": prefix}
+        environ |= {"VAULT_TOKEN": server.root.reveal()}
+        program = Program(tmp_path, environ | ({"VAULT_CACERT": str(server.authority)} if server.authority else {}))
+        program.write("apps.yaml", TWO)
+        assert program.call("apply", "apps.yaml", "--yes").code == 0
+        program.write("apps.yaml", TWO.replace("3-D viewer", "4-D viewer"))
+        with holding(server, prefix, grants(Role.PLANNER, "secret", prefix)) as planner:
+            program.environ["VAULT_TOKEN"] = planner.token.reveal()
+            for words in PLANNING:
+                told = program.call(*words, "-v")
+                assert told.code == 0, told.err
+                assert "Digital Twin Viewer" in told.out
+                asked = [line for line in told.err.splitlines() if "/data/" in line or "/subkeys/" in line]
+                assert [line for line in asked if "/.registrar/lock " not in line] == [], words
+            for path in ("viewer", "sensor-catalogue"):
+                for place in (f"data/{prefix}/{path}", f"data/{prefix}/{path}?version=1", f"subkeys/{prefix}/{path}"):
+                    assert planner.answers("GET", f"secret/metadata/{prefix}/{path}")
+                    assert not planner.answers("GET", f"secret/{place}"), place
+            for words in (("creds", "get", "viewer"), ("verify", "viewer")):
+                refused = program.call(*words)
+                assert refused.code == 3, refused
+                assert refused.out == ""
