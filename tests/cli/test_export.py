@@ -141,7 +141,12 @@ def test_a_nexus_without_applications(connected: Program) -> None:
 def test_one_that_was_registered_by_hand_is_told_and_gets_the_slug_of_its_name(
     applied: Program, services: Services
 ) -> None:
-    number = register(services, "Étude №5: plots", owner_email="plots@example.org")
+    number = register(
+        services,
+        "Étude №5: plots",
+        owner_email="plots@example.org",
+        redirect_uri="https://by-hand.example.org/callback",
+    )
     archived = register(services, "Gone")
     services.by_hand.archive(archived)
     result = exported(applied)
