@@ -31,7 +31,7 @@ def rules_json(rules: Sequence[Rule]) -> str:
 def rules_markdown(rules: Sequence[Rule]) -> str:
     """The same as a table."""
     rows = [(rule.id, level(rule), rule.title, rule.reason, rule.fix, rule.source) for rule in rules]
-    return "\n".join(table(("Rule", "Level", "Title", "Why", "What to do", "Source"), rows)) + "\n"
+    return "\n".join(table(("Rule", "Level", "Title", "Why", "What to do", "Source"), rows))
 
 
 def level(rule: Rule) -> str:

@@ -114,7 +114,7 @@ def _described(rule: Rule) -> dict[str, Any]:
 def _result(finding: Finding, index: int, fingerprint: str) -> dict[str, Any]:
     start = {"startLine": max(finding.line, 1), "startColumn": max(finding.column, 1)}
     location: dict[str, Any] = {
-        "physicalLocation": {"artifactLocation": {"uri": quote(finding.file)}, "region": start},
+        "physicalLocation": {"artifactLocation": {"uri": quote(visible(finding.file))}, "region": start},
     }
     if finding.application:
         location["logicalLocations"] = [{"name": _clipped(finding.application), "kind": "object"}]
@@ -179,8 +179,12 @@ def _suite(report: Report, index: int, file: str, cases: dict[str, list[Finding]
         if found:
             worst = next(filter(report.fails, found), None)
             first = worst or found[0]
-            told = {"type": first.rule, "message": visible(first.message)}
-            ET.SubElement(case, "failure" if worst else "skipped", told).text = "\n".join(map(_line, found))
+            end = ET.SubElement(
+                case, "failure" if worst else "skipped", message=f"{first.rule}: {visible(first.message)}"
+            )
+            if worst:
+                end.set("type", first.rule)  # which Ant's schema asks of a failure, and forbids elsewhere
+            end.text = "\n".join(map(_line, found))
     ET.SubElement(suite, "system-out")
     ET.SubElement(suite, "system-err")
     return suite

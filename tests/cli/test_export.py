@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def apps(result: Result) -> dict[str, dict[str, Any]]:
 
 def register(services: Services, name: str, **values: str) -> int:
     """As a person on the Site Management page does; the id."""
-    services.by_hand.create({"name": name, "redirect_uri": "https://by-hand.example.org/callback", **values})
+    redirect_uri = f"https://by-hand.example.org/{sha256(name.encode()).hexdigest()[:8]}/callback"
+    services.by_hand.create({"name": name, "redirect_uri": redirect_uri, **values})
     return services.id_of(name)
 
 
@@ -139,7 +141,12 @@ def test_a_nexus_without_applications(connected: Program) -> None:
 def test_one_that_was_registered_by_hand_is_told_and_gets_the_slug_of_its_name(
     applied: Program, services: Services
 ) -> None:
-    number = register(services, "Étude №5: plots", owner_email="plots@example.org")
+    number = register(
+        services,
+        "Étude №5: plots",
+        owner_email="plots@example.org",
+        redirect_uri="https://by-hand.example.org/callback",
+    )
     archived = register(services, "Gone")
     services.by_hand.archive(archived)
     result = exported(applied)

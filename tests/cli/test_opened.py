@@ -349,7 +349,7 @@ def test_a_new_entry_is_judged_among_all_others(opened: Open) -> None:
     assert findings() == {}
     assert findings(name="Digital twin viewer") == {"name": ["AP001"]}
     assert findings(path="viewer") == findings(path="viewer/in") == findings(path="plant") == {"path": ["AP003"]}
-    assert findings(redirect_uri="http://x.example.org/#") == {"redirect_uri": ["RU002", "RU003"]}
+    assert findings(redirect_uri="http://x.example.org/cb#") == {"redirect_uri": ["RU002", "RU003"]}
     secret = findings(description="Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ubw")
     assert secret == {"description": ["MF002"]}
     saved = session.save(Draft("apps/b.yaml", {"name": "New", "redirect_uri": "https://n.example.org/cb", "path": ""}))
