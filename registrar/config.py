@@ -60,6 +60,7 @@ class Flags:
     vault_username: str | None = None
     timeout: float | None = None
     untrusted: bool = False
+    several: bool = False  # the target is one of several, so no flag says where one of them is
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,11 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
     )
 
 
-def target_names(named: str | None, environ: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
+def target_names(
+    named: str | None, environ: Mapping[str, str], cwd: Path, *, untrusted: bool = False
+) -> tuple[str, ...]:
     """The targets of registrar.yaml, or of the file `named` in its place, in its order."""
-    file = _file(Flags(config=named), environ, cwd)
+    file = _file(Flags(config=named, untrusted=untrusted), environ, cwd)
     return tuple(targets.read(file, _shown(file, cwd)).targets) if file else ()
 
 
@@ -164,6 +167,11 @@ def state_dir(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HOME"):
         return Path(home, ".local", "state", "registrar")
     raise UsageError("there is no place for the sandbox's state", hint="set HOME or XDG_STATE_HOME")
+
+
+def sandbox_state(environ: Mapping[str, str], target: str = SANDBOX) -> Path:
+    """The file of the sandbox: a declared target has a Nexus and a Vault of its own there too."""
+    return state_dir(environ) / ("sandbox.sqlite3" if target == SANDBOX else f"sandbox.{target}.sqlite3")
 
 
 def _file(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -211,7 +219,7 @@ def _value(key: str, name: str, target: Declared, flags: Flags, environ: Mapping
         if stands is not None and stands != value:  # the root namespace is declared as an empty one
             raise UsageError(
                 f"{variable} is {value or exported}, but the target {quoted(name)} has {key} {stands or quoted('')}",
-                hint=f"unset {variable}, or say which with {flag}",
+                hint=f"unset {variable}" if flags.several else f"unset {variable}, or say which with {flag}",
             )
         return value
     if not stands and key in _NAMES:

@@ -20,7 +20,7 @@ LIMIT: Final = 65_000
 _CUT: Final = "{} more did not fit here: `registrar status` shows all of them."
 
 
-def status_markdown(status: Status, target: Target) -> str:
+def status_markdown(status: Status, target: Target, *, limit: int = LIMIT) -> str:
     """What wants attention, most urgent first, then how many are in which state."""
     rows = [row for row in status.urgent if not row.well or row.old]
     production = " (production)" if target.production else ""
@@ -29,7 +29,7 @@ def status_markdown(status: Status, target: Target) -> str:
     titles = ("State", "Application", "Path", "Credential", "Why", "Next")
     table = [_line(titles), _line(["---"] * len(titles))] if rows else []
     lines = [_line([escaped(cell) for cell in _cells(row, status)]) for row in rows]
-    fitting = _fitting(lines, LIMIT - sum(len(line) + 1 for line in (*head, *table, *tail, _CUT, "0" * 9, "", "")))
+    fitting = _fitting(lines, limit - sum(len(line) + 1 for line in (*head, *table, *tail, _CUT, "0" * 9, "", "")))
     cut = [_CUT.format(len(lines) - fitting), ""] if fitting < len(lines) else []
     return "\n".join([*head, *table, *lines[:fitting], *([""] if rows else []), *cut, *tail]) + "\n"
 

@@ -85,6 +85,7 @@ class VaultAuth:
     secret: Callable[[], Secret] | None = field(default=None, compare=False)
     helper: str = ""
     github: GitHub | None = None
+    lent: str = ""  # the variable or file that has the secret for whichever Vault is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def vault_auth(declared: Mapping[str, str], beside: Path, flags: AuthFlags, envi
         stands.get("audience", ""),
         secret,
         github=github,
+        lent=variable if environ.get(variable := _VARIABLES.get(method, "")) else "",
     )
 
 
@@ -252,11 +254,11 @@ def _secret_of(
 
 def _token(environ: Mapping[str, str]) -> VaultAuth:
     """The token of VAULT_TOKEN, of the Vault CLI's helper, or the one that `vault login` has left at home."""
-    token = _exported(environ, "VAULT_TOKEN")
+    token, lent = _exported(environ, "VAULT_TOKEN"), "VAULT_TOKEN"
     helper = "" if token else _helper(environ)
     if not token and not helper and environ.get("HOME"):
-        token = _kept(Path(environ["HOME"], ".vault-token"))
-    return VaultAuth(secret=(lambda: token) if token else None, helper=helper)
+        token, lent = _kept(Path(environ["HOME"], ".vault-token")), "~/.vault-token"
+    return VaultAuth(secret=(lambda: token) if token else None, helper=helper, lent=lent if token else "")
 
 
 def _kept(file: Path) -> Secret | None:

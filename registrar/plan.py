@@ -526,19 +526,20 @@ def expect(plan: Plan, approved: str | None) -> None:
     raise Stale(told, hint="registrar plan, to review what it is now; apply --plan FILE would tell what differs")
 
 
-def brake(plan: Plan, *, allow_replace: int = 0, allow_breaking: int = 0, prune: bool = False) -> None:
-    """Raise BrakeEngaged where the plan does more than was allowed, naming the flag and its exact number."""
-    if prune and plan.empty:
+def brake(*plans: Plan, allow_replace: int = 0, allow_breaking: int = 0, prune: bool = False) -> None:
+    """Raise BrakeEngaged where these plans do more than was allowed, naming the flag and the exact number in all."""
+    if prune and any(plan.empty for plan in plans):
         raise BrakeEngaged("--prune with no application declared would retire all of them", hint="registrar validate")
-    replaced = plan.replacing
+    replaced = sum(plan.replacing for plan in plans)
     if replaced != allow_replace:
         message = f"applications deleted behind us that would be registered anew: {replaced}; allowed: {allow_replace}"
         flag = f" --allow-replace {replaced}" if replaced else ", without --allow-replace"
         raise BrakeEngaged(message, hint=f"if that is meant: registrar apply{flag}")
-    breaking, many = plan.breaking, plan.breaks_many
+    breaking, many = sum(plan.breaking for plan in plans), any(plan.breaks_many for plan in plans)
     if breaking == allow_breaking:
         return
     if allow_breaking or many:
-        message = f"steps that break clients: {breaking} of {plan.managed} applications; allowed: {allow_breaking}"
+        managed = sum(plan.managed for plan in plans)
+        message = f"steps that break clients: {breaking} of {managed} applications; allowed: {allow_breaking}"
         flag = f" --allow-breaking {breaking}" if many else ", without --allow-breaking"
         raise BrakeEngaged(message, hint=f"if that is meant: registrar apply{flag}")

@@ -56,9 +56,14 @@ def error_text(error: RegistrarError) -> str:
     return "\n".join([*lines, f"  → {visible(error.hint)}"] if error.hint else lines)
 
 
-def error_json(error: RegistrarError, code: int) -> str:
+def error_document(error: RegistrarError, code: int) -> dict[str, Any]:
+    """An error as JSON has it."""
     told = {"message": error.message, "hint": error.hint, "application": error.application, "exit_code": code}
-    return machine("error", {"error": {"type": type(error).__name__, **told}})
+    return {"type": type(error).__name__, **told}
+
+
+def error_json(error: RegistrarError, code: int) -> str:
+    return machine("error", {"error": error_document(error, code)})
 
 
 def _paint(text: str, code: str, colour: bool) -> str:
@@ -179,19 +184,20 @@ def _quoted(value: str) -> str:
     return f'"{visible(value)}"'
 
 
-def summary(plan: Plan) -> str:
-    """The line that counts."""
-    counts = plan.counts
+def summary(*plans: Plan) -> str:
+    """The line that counts, over all of these plans."""
+    counts: dict[str, int] = Counter(step.operation for plan in plans for step in plan.steps)
+    left_alone = sum(plan.left_alone for plan in plans)
     kept = counts.pop("keep", 0)
     if not counts:
         nothing = f"Nothing to do: {number(kept, 'application')} in sync"
-        return nothing + (f", {plan.left_alone} undeclared left alone." if plan.left_alone else ".")
+        return nothing + (f", {left_alone} undeclared left alone." if left_alone else ".")
     parts = [
         f"{count} blocked" if name == "blocked" else f"{count} to {_DOING.get(name, name)}"
         for name, count in counts.items()
     ]
     parts += [f"{kept} in sync"] if kept else []
-    parts += [f"{plan.left_alone} undeclared left alone"] if plan.left_alone else []
+    parts += [f"{left_alone} undeclared left alone"] if left_alone else []
     return "Plan: " + ", ".join(parts) + "."
 
 
@@ -250,10 +256,15 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     if report.cause:
         lines += ["", f"stopped: {visible(report.cause.message)}"]
         lines += [f"  → {visible(report.cause.hint)}"] if report.cause.hint else []
-    counts = [(status, len(report.of(status))) for status in Ended]
-    total = ", ".join(f"{count} {status}" for status, count in counts if count and status is not Ended.KEPT)
-    ending = (total or "nothing was to be done") + ("; interrupted" if report.interrupted else "")
+    ending = ended_how(report) + ("; interrupted" if report.interrupted else "")
     return "\n".join([*lines, "", ending])
+
+
+def ended_how(*reports: Report) -> str:
+    """How many steps ended how, over all of these reports."""
+    counts = [(status, sum(len(report.of(status)) for report in reports)) for status in Ended]
+    total = ", ".join(f"{count} {status}" for status, count in counts if count and status is not Ended.KEPT)
+    return total or "nothing was to be done"
 
 
 def _without(cause: RegistrarError | None, outcome: Outcome) -> Outcome:
@@ -291,7 +302,8 @@ def way_on(outcome: Outcome) -> str:
     return outcome.step.hint if isinstance(outcome.step, Blocked) else ""
 
 
-def report_json(report: Report, plan: Plan) -> str:
+def report_document(report: Report, plan: Plan) -> dict[str, Any]:
+    """The report as JSON has it, with the plan that was carried out."""
     outcomes = [
         {
             "path": outcome.step.path,
@@ -306,16 +318,17 @@ def report_json(report: Report, plan: Plan) -> str:
         for outcome in report.outcomes
     ]
     counts = {str(status): len(report.of(status)) for status in Ended}
-    return machine(
-        "report",
-        {
-            "plan": plan_document(plan),
-            "outcomes": outcomes,
-            "counts": counts,
-            "interrupted": report.interrupted,
-            "exit_code": report.exit_code,
-        },
-    )
+    return {
+        "plan": plan_document(plan),
+        "outcomes": outcomes,
+        "counts": counts,
+        "interrupted": report.interrupted,
+        "exit_code": report.exit_code,
+    }
+
+
+def report_json(report: Report, plan: Plan) -> str:
+    return machine("report", report_document(report, plan))
 
 
 # ── status and show ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,8 +363,13 @@ def _row_cells(row: Row) -> tuple[str, ...]:
     return (row.state, visible(row.name), visible(row.path), row.manifest, row.nexus, vault)
 
 
+def status_document(status: Status, target: Target) -> dict[str, Any]:
+    """The table as JSON has it."""
+    return {"target": asdict(target), **asdict(status)}
+
+
 def status_json(status: Status, target: Target) -> str:
-    return machine("status", {"target": asdict(target), **asdict(status)})
+    return machine("status", status_document(status, target))
 
 
 def show_text(world: World, row: Row, steps: Iterable[Step]) -> str:
@@ -489,10 +507,16 @@ def verification_text(found: Verification, target: Target, *, colour: bool = Fal
         state = str(row.state)
         lines.append(_paint(state, _PROVEN_COLOURS.get(row.state, "33"), colour) + line.removeprefix(state))
         lines += [f"  → {visible(row.hint)}"] if row.hint else []
-    counts = Counter(row.state for row in found.rows)
+    return "\n".join([*lines, *([""] if lines else []), f"Nexus {target.nexus_url}: {proofs(found)}"])
+
+
+def proofs(*found: Verification) -> str:
+    """How many credentials came to what, over all of these."""
+    counts = Counter(row.state for one in found for row in one.rows)
+    left_out = sum(one.left_out for one in found)
     parts = [f"{counts[state]} {state}" for state in Proven if counts[state]] or ["no credential to prove"]
-    parts += [f"{found.left_out} retired or not ours left out"] if found.left_out else []
-    return "\n".join([*lines, *([""] if lines else []), f"Nexus {target.nexus_url}: {', '.join(parts)}"])
+    parts += [f"{left_out} retired or not ours left out"] if left_out else []
+    return ", ".join(parts)
 
 
 def _which(row: ProvenRow) -> str:
@@ -500,11 +524,16 @@ def _which(row: ProvenRow) -> str:
     return f"{version} retiring, until {row.until:%Y-%m-%d %H:%M} UTC" if row.until else version
 
 
-def verification_json(found: Verification, target: Target) -> str:
+def verification_document(found: Verification, target: Target) -> dict[str, Any]:
+    """The proofs as JSON has them."""
     rows = [
         {**asdict(row), "which": "retiring" if row.until else "current", "location": target.location(row.path)}
         for row in found.rows
     ]
     counts = {str(state): sum(row.state is state for row in found.rows) for state in Proven}
     content = {"target": asdict(target), "credentials": rows, "counts": counts, "left_out": found.left_out}
-    return machine("verification", {**content, "exit_code": found.exit_code})
+    return {**content, "exit_code": found.exit_code}
+
+
+def verification_json(found: Verification, target: Target) -> str:
+    return machine("verification", verification_document(found, target))

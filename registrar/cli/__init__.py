@@ -102,7 +102,7 @@ class _Commands(click.Group):
 @click.pass_context
 def registrar(ctx: click.Context, /, **flags: Any) -> int | None:
     """Registers OAuth applications in DeepLynx Nexus from YAML manifests and keeps their credentials in Vault."""
-    ctx.obj = {name: value for name, value in flags.items() if value is not None}
+    ctx.obj = {name: value for name, value in flags.items() if value not in (None, ())}
     return no_command(ctx)
 
 
@@ -156,7 +156,10 @@ def connection_options(command: click.Command) -> click.Command:
         metavar = metavars.get(name, "URL" if name.endswith(("url", "addr")) else "PATH")
         complete = {"target": _targets, "vault-auth": _methods}.get(name)
         words, kind = [*short.get(name, []), f"--{name}"], click.Path() if name == "config" else None
-        command.params.append(click.Option(words, type=kind, help=told, metavar=metavar, shell_complete=complete))
+        many = name == "target"  # for a command that works on one, `given` says so
+        command.params.append(
+            click.Option(words, type=kind, help=told, metavar=metavar, shell_complete=complete, multiple=many)
+        )
     command.params += [
         click.Option(["--sandbox"], is_flag=True, default=None, help="Use embedded stand-ins of Nexus and Vault."),
         click.Option(
@@ -167,6 +170,17 @@ def connection_options(command: click.Command) -> click.Command:
         ),
         click.Option(["--no-color"], is_flag=True, default=None, help="No colour, as with NO_COLOR."),
     ]
+    return command
+
+
+def several_targets(command: click.Command) -> click.Command:
+    """Let a command with these flags work on several targets: --target again and again, or --all-targets."""
+    (place,) = (place for place, option in enumerate(command.params) if option.name == "target")
+    target = command.params[place]
+    assert isinstance(target, click.Option)  # noqa: S101 (connection_options has made it)
+    target.help = "Target in registrar.yaml; again for another one after it."
+    every = click.Option(["--all-targets"], is_flag=True, default=None, help="All of registrar.yaml, in its order.")
+    command.params.insert(place + 1, every)
     return command
 
 
@@ -182,7 +196,7 @@ def _methods(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     return methods(ctx, parameter, incomplete)
 
 
-connection_options(registrar)
+several_targets(connection_options(registrar))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,13 +11,14 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from registrar.cli.output import Command, Format, Progress, data, document, say
+from registrar.errors import Stale, UsageError
 
 if TYPE_CHECKING:
     from registrar.cli.connection import Connection
@@ -73,8 +74,23 @@ def _with_manner(callback: Callable[..., Any] | None) -> Callable[..., Any] | No
     return called
 
 
-def unguarded(todo: Plan) -> None:
+def unguarded(*plans: Plan) -> None:
     """Nothing brakes what a person has asked for by name."""
+
+
+def require_somebody(output: Format, paths: Sequence[str]) -> None:
+    """UsageError where nobody is there to answer what is asked before a change."""
+    if not sys.stdin.isatty() or output is not Format.TEXT or "-" in paths:
+        told = "this asks before it changes anything, and nobody is there to answer"
+        raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
+
+
+def agreed(question: str) -> bool:
+    """What a person answers; a no is said."""
+    if click.confirm(question, err=True):
+        return True
+    say("Nothing was changed.")
+    return False
 
 
 class Change:
@@ -112,25 +128,39 @@ class Change:
             reviewed = self._reviewed(manner.lock_timeout_s)
             if not reviewed.pending:
                 return int(bool(reviewed.blocked))
-            if not click.confirm("Carry out this plan?", err=True):
-                say("Nothing was changed.")
+            if not agreed("Carry out this plan?"):
                 return 1
             approved = reviewed.digest
-        with _Signals() as signals:
-            report, todo = self._locked(signals, approved, manner)
+        with Signals() as signals:
+            report, todo = self.locked(signals, approved, manner)
         return self._told(report, todo)
 
-    def _locked(self, signals: _Signals, approved: str, manner: Manner) -> tuple[Report, Plan]:
-        """Plan under the lock and carry that out, if it is what was approved."""
+    def plan(self, lock_timeout_s: float) -> Plan:
+        """What is to be done, planned while no other run is at work."""
+        from registrar import lock
+
+        lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
+        return self._decide(self._observe())
+
+    def text(self, todo: Plan) -> str:
+        """The plan in words."""
+        from registrar import render
+
+        nothing = self._nothing if not todo.steps else ""
+        return nothing or render.plan_text(todo, colour=self._connection.colour)
+
+    def locked(self, signals: Signals, approved: str, manner: Manner) -> tuple[Report, Plan]:
+        """Plan under the lock and carry that out, if it is what was approved; without a digest it is shown first."""
         from registrar import reconcile
-        from registrar.errors import Stale
         from registrar.report import Stop
 
         connection, stop, progress = self._connection, Stop(), Progress(verbose=self._connection.verbose)
 
         def review(world: World) -> Plan:
-            todo = self._decide(world) if approved else self._shown(world)
-            if approved and todo.digest != approved:
+            todo = self._decide(world)
+            if not approved:
+                return self._shown(todo)
+            if todo.digest != approved:
                 raise Stale("the plan has changed since it was shown", hint="the same command again, to see it anew")
             return todo
 
@@ -152,27 +182,17 @@ class Change:
     def _observe(self) -> World:
         return self._connection.observe(self._paths, optional=self._optional)
 
-    def _shown(self, world: World) -> Plan:
+    def _shown(self, todo: Plan) -> Plan:
         """The plan, printed before anything can refuse it."""
-        from registrar import render
-
-        todo = self._decide(world)
         if self._output is Format.TEXT:
-            nothing = self._nothing if not todo.steps else ""
-            data(nothing or render.plan_text(todo, colour=self._connection.colour))
+            data(self.text(todo))
         self._guard(todo)
         return todo
 
     def _reviewed(self, lock_timeout_s: float) -> Plan:
         """The plan for a person to approve, made while no other run is at work."""
-        from registrar import lock
-        from registrar.errors import UsageError
-
-        if not sys.stdin.isatty() or self._output is not Format.TEXT or "-" in self._paths:
-            told = "this asks before it changes anything, and nobody is there to answer"
-            raise UsageError(told, hint="add --yes to carry it out unasked; registrar plan shows it first")
-        lock.await_free(self._connection.records, timeout_s=lock_timeout_s, on_wait=_waiting)
-        return self._shown(self._observe())
+        require_somebody(self._output, self._paths)
+        return self._shown(self.plan(lock_timeout_s))
 
     def _told(self, report: Report, todo: Plan) -> int:
         from registrar import markdown, render
@@ -194,14 +214,15 @@ def _stale(dead: Lock) -> None:
     say(f"Taking over the lock of a run that has stopped: {dead.holder or dead.run}")
 
 
-class _Signals:
+class Signals:
     """What Ctrl-C and SIGTERM do: end the command at once, and from `gently` on only keep new steps from beginning."""
 
     def __init__(self) -> None:
+        self.came = False
         self._stop: Stop | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Signals:
         self._before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -213,7 +234,12 @@ class _Signals:
         """What is begun goes on to its end, after a second signal only until its credential is stored."""
         self._stop = stop
 
+    def abruptly(self) -> None:
+        """Nothing is begun that would have to be ended: `came` tells of a signal that came too late to be heard."""
+        self._stop = None
+
     def _came(self, number: int, frame: object) -> None:  # noqa: ARG002 (signal's signature)
+        self.came = True
         if self._stop is None:
             raise KeyboardInterrupt  # the lock is given back on the way out
         self._stop.request()

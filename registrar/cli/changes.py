@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options, examples
+from registrar.cli import connection_options, examples, several_targets
 from registrar.cli.change import Change, Manner, change_options, unguarded
 from registrar.cli.completion import declared_too
-from registrar.cli.output import Command, Format, data, document, markdown_option, say, untrusted_option
+from registrar.cli.output import Command, Format, markdown_option, say, untrusted_option
 
 if TYPE_CHECKING:
+    from registrar.cli.connection import Connection
     from registrar.model import Target
     from registrar.plan import Options, Plan
     from registrar.reconcile import Run
@@ -42,14 +43,20 @@ def _scope(command: Command) -> Command:
     return command
 
 
-def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
-    """These options; UsageError where --prune could take what was not looked at for what is no longer wanted."""
+def _refuse_partial(paths: Sequence[str], options: Options) -> None:
+    """UsageError where --prune could take what was not looked at for what is no longer wanted."""
     from registrar.errors import UsageError
 
     if options.prune and (paths or options.only):
         what = "a PATH" if paths else "--only"
         message = f"--prune with {what} would retire everything that is declared elsewhere"
         raise UsageError(message, hint="leave out one of the two: --prune reads all manifests of registrar.yaml")
+
+
+def _allowed(target: Target, options: Options) -> Options:
+    """These options; UsageError where --prune cannot know whose records it would retire."""
+    from registrar.errors import UsageError
+
     if options.prune and not target.set:
         message = "--prune needs to know what is this repository's"
         raise UsageError(message, hint="name it in registrar.yaml: set: NAME")
@@ -65,6 +72,7 @@ def _allowed(target: Target, paths: Sequence[str], options: Options) -> Options:
     }
 )
 @markdown_option
+@several_targets
 @connection_options
 @untrusted_option
 @_scope
@@ -90,31 +98,42 @@ def plan(
     output: Format,
     **flags: Any,
 ) -> int:
-    """Show what apply would do; changes nothing."""
-    from registrar import markdown, render
+    """Show what apply would do; changes nothing.
+
+    Several targets are planned one after the other: one that cannot be reached is told, and the others are shown. What
+    approves all of them is the digest at the end.
+    """
     from registrar import plan as planning
-    from registrar.cli import reviewed
+    from registrar.cli import reviewed, several
     from registrar.cli.connection import connected
     from registrar.config import Need
     from registrar.plan import Options
+    from registrar.together import plans
 
+    options = Options(only, prune, unarchive, accept_nexus)
+    _refuse_partial(paths, options)
+    if out is not None:
+        several.refuse(ctx, flags, "--out", "plan --all-targets prints a digest of all, which apply --expect takes")
     file = reviewed.free(out, force=force)
-    # records say which server they were made for, so where it is has to be known without its being asked
-    with connected(ctx, flags, nexus=not without_nexus, need=Need.VAULT | Need.SERVER) as connection:
-        options = _allowed(connection.target, paths, Options(only, prune, unarchive, accept_nexus))
-        remarks = connection.settings.remarks
-        for remark in remarks:
-            say(remark)
-        todo = planning.plan(connection.observe(paths), options)
-    if file:
-        reviewed.keep(file, todo, paths, options, force=force)
-    if output is Format.JSON:
-        document(render.plan_json(todo))
-    elif output is Format.MARKDOWN:
-        data(markdown.plan_markdown(todo, remarks=remarks).rstrip("\n"))
-    else:
-        data(render.plan_text(todo, colour=connection.colour))
-    return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0
+    remarks: list[str] = []
+
+    def look(flags: Mapping[str, Any]) -> Plan:
+        # records say which server they were made for, so where it is has to be known without its being asked
+        with connected(ctx, flags, nexus=not without_nexus, need=Need.VAULT | Need.SERVER) as connection:
+            for remark in connection.settings.remarks:
+                if remark not in remarks:
+                    remarks.append(remark)
+                    say(remark)
+            todo = planning.plan(connection.observe(paths), _allowed(connection.target, options))
+        if file:
+            reviewed.keep(file, todo, paths, options, force=force)
+        return todo
+
+    def code(todo: Plan) -> int:
+        return 2 if detailed_exitcode and (todo.pending or todo.blocked) else 0
+
+    need = Need.VAULT | Need.SERVER if without_nexus else Need.BOTH
+    return several.show(ctx, flags, need, look, plans(remarks), output, code)
 
 
 @examples(
@@ -126,6 +145,7 @@ def plan(
     }
 )
 @markdown_option
+@several_targets
 @connection_options
 @change_options
 @_scope
@@ -168,32 +188,41 @@ def apply(
 
     New credentials go to Vault. It asks first, or carries out what it finds with --yes, or what was reviewed with
     --plan. Nothing is retired without --prune; what a rotation has replaced is archived once its grace is over.
+
+    Several targets are planned together, approved as one, and changed in the order given; where one does not end well,
+    the next is not begun. --expect takes the digest of all, and the numbers of --allow-* count over all.
     """
     from registrar import plan as planning
-    from registrar import reconcile
-    from registrar.cli import reviewed
-    from registrar.cli.connection import connected
+    from registrar import reconcile, together
+    from registrar.cli import reviewed, several
+    from registrar.cli.rollout import carry_out
     from registrar.plan import Options
 
-    asked = Options(only, prune, unarchive, accept_nexus)
-    approval = reviewed.approval(ctx, file, paths, asked, flags)
+    if file is not None:
+        several.refuse(ctx, flags, "--plan", "plan --all-targets prints a digest of all, which apply --expect takes")
+    approval = reviewed.approval(ctx, file, paths, Options(only, prune, unarchive, accept_nexus), flags)
     manner = replace(manner, yes=True) if approval.given else manner
-    with connected(ctx, approval.flags) as connection:
+    _refuse_partial(approval.paths, approval.options)
+
+    def guard(*plans: Plan) -> None:
+        for todo in plans:
+            approval.same_plan(todo)
+        together.expect(plans, expect)
+        planning.brake(*plans, allow_replace=allow_replace, allow_breaking=allow_breaking, prune=approval.options.prune)
+
+    def change(connection: Connection) -> Change:
         approval.same_target(connection.target)
-        options = _allowed(connection.target, approval.paths, approval.options)
+        options = _allowed(connection.target, approval.options)
 
         def decide(world: World) -> Plan:
             return planning.plan(world, options)
 
-        def guard(todo: Plan) -> None:
-            approval.same_plan(todo)
-            planning.expect(todo, expect)
-            planning.brake(todo, allow_replace=allow_replace, allow_breaking=allow_breaking, prune=options.prune)
-
         def effect(run: Run, todo: Plan) -> Report:
             return reconcile.apply(run, todo, decide)
 
-        return Change(connection, approval.paths, decide, guard, effect, output, prove=verify).carry_out(manner)
+        return Change(connection, approval.paths, decide, guard, effect, output, prove=verify)
+
+    return carry_out(ctx, approval.flags, change, guard, manner, output, view=together.plans())
 
 
 @examples(
@@ -202,6 +231,7 @@ def apply(
     }
 )
 @markdown_option
+@several_targets
 @connection_options
 @change_options
 @click.command()
@@ -221,12 +251,15 @@ def recover(
     """
     from registrar import plan as planning
     from registrar import reconcile
-    from registrar.cli.connection import connected
+    from registrar.cli.rollout import carry_out
+    from registrar.together import recovery
 
     def decide(world: World) -> Plan:
         return planning.plan(world).recovery()
 
     nothing = "Nothing to recover: no run has left anything half done."
-    with connected(ctx, flags) as connection:
-        change = Change(connection, paths, decide, unguarded, reconcile.recover, output, nothing=nothing, optional=True)
-        return change.carry_out(manner)
+
+    def change(connection: Connection) -> Change:
+        return Change(connection, paths, decide, unguarded, reconcile.recover, output, nothing=nothing, optional=True)
+
+    return carry_out(ctx, flags, change, unguarded, manner, output, view=recovery(nothing))

@@ -95,11 +95,13 @@ def methods(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return [CompletionItem(method) for method in METHODS if method.startswith(incomplete)]
 
 
-def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """The targets of registrar.yaml that begin so."""
+def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The targets of registrar.yaml that begin so; none that is typed already."""
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(name) for name in _quietly(lambda: _targets(ctx)) if name.startswith(incomplete)]
+    typed = ctx.params.get(parameter.name or "") or ()
+    found = _quietly(lambda: _targets(ctx))
+    return [CompletionItem(name) for name in found if name.startswith(incomplete) and name not in typed]
 
 
 def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
@@ -107,11 +109,11 @@ def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     from registrar import credentials
     from registrar.cli.connection import Opening, declared
-    from registrar.config import Need, environment, state_dir
+    from registrar.config import Need, environment, sandbox_state
     from registrar.errors import RegistrarError
 
     flags = _typed(ctx) | {"timeout": _REQUEST_S}
-    if flags.get("sandbox") and not (state_dir(environment()) / "sandbox.sqlite3").exists():
+    if flags.get("sandbox") and not sandbox_state(environment(), *flags.get("target", ())).exists():
         return set()  # a TAB makes no sandbox
     with Opening(ctx, flags, trace=lambda *_: None, attended=False) as opening:
         try:
@@ -136,7 +138,9 @@ def _targets(ctx: click.Context) -> Iterable[str]:
 def _typed(ctx: click.Context) -> dict[str, Any]:
     """The flags on the line so far, those of the command last."""
     before = _typed(ctx.parent) if ctx.parent else {}
-    return before | {name: value for name, value in ctx.params.items() if value is not None and name != "verbose"}
+    said = {name: value for name, value in ctx.params.items() if value not in (None, ()) and name != "verbose"}
+    several = said.pop("all_targets", None)  # then names are those of the default one
+    return before | said | ({} if several or "target" not in said else {"target": said["target"][:1]})
 
 
 def _quietly(look: Callable[[], Iterable[Found]]) -> list[Found]:

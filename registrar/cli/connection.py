@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import click
 
-from registrar import config, manifest, reconcile, render, untrusted
+from registrar import apart, config, manifest, reconcile, render, untrusted
 from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
-    from registrar.vault import Vault
+    from registrar.vault import Login, Vault
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one request."""
@@ -139,7 +139,13 @@ def _declared_paths(settings: Settings) -> list[Path]:
 
 
 def _stdin(paths: tuple[str, ...]) -> bytes:
-    return sys.stdin.buffer.read() if "-" in paths else b""
+    """Standard input, which ends: the next target reads what the first one has read."""
+    if "-" not in paths:
+        return b""
+    read = click.get_current_context().meta.setdefault(__name__, [])
+    if not read:
+        read.append(sys.stdin.buffer.read())
+    return bytes(read[0])
 
 
 @contextlib.contextmanager
@@ -177,6 +183,8 @@ class Opening(contextlib.ExitStack):
     ) -> None:
         super().__init__()
         self._given = given(ctx, flags)
+        self._shown: list[tuple[str, Secret]] = ctx.meta.setdefault(f"{__name__}.shown", [])
+        self._identities: dict[str, Secret | Login] = ctx.meta.setdefault(f"{__name__}.identities", {})
         self._environ = config.environment()
         self._sandbox: Settings | None = None
         self._attended = attended
@@ -184,7 +192,7 @@ class Opening(contextlib.ExitStack):
         self._within = within
         self.verbose = bool(self._given.get("verbose"))
         self._trace = trace or (_trace if self.verbose else None)
-        self.colour = config.colour(self._environ, sys.stdout.isatty()) and not self._given.get("no_color")
+        self.colour = coloured(self._given, self._environ)
 
     def settings(self, need: Need) -> Settings:
         """The chosen target as far as these services need it; the sandbox has everything."""
@@ -205,7 +213,17 @@ class Opening(contextlib.ExitStack):
         return self._sandbox is not None
 
     def vault(self, settings: Settings) -> Vault:
-        return self.enter_context(contextlib.closing(_vault(settings, self._trace, attended=self._attended)))
+        return self.enter_context(contextlib.closing(_vault(settings, self._identity(settings), self._trace)))
+
+    def _identity(self, settings: Settings) -> Secret | Login:
+        """Who we are to this Vault; as one of several targets to the end, so that a password is typed once for each."""
+        login, name = settings.vault, settings.target.name
+        identity = self._identities.get(name) or vault_identity(login, settings.proxies, attended=self._attended)
+        if self._given.get("several"):
+            self._identities[name] = identity
+            if isinstance(identity, Secret):
+                apart.shown_once(identity, login.addr, self._shown)
+        return identity
 
     def nexus(self, settings: Settings, records: Vault | None) -> Nexus:
         return self.enter_context(contextlib.closing(_nexus(settings, records, self._trace)))
@@ -247,7 +265,12 @@ def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTH
     if said.get("sandbox"):
         said.setdefault("target", config.SANDBOX)
     settings = config.load(_flags(said), environ, Path.cwd(), need=need)
-    return settings, config.colour(environ, sys.stdout.isatty()) and not said.get("no_color")
+    return settings, coloured(said, environ)
+
+
+def coloured(said: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
+    """Whether stdout may have colour."""
+    return config.colour(environ, sys.stdout.isatty()) and not said.get("no_color")
 
 
 _PLACE: Final = ("sandbox", "config", "target", "vault_mount", "vault_prefix", "vault_namespace")
@@ -263,9 +286,27 @@ def leading(said: Mapping[str, Any], *more: str) -> tuple[str, ...]:
     )
 
 
+_WHICH: Final = ("target", "all_targets")
+
+
+def asked(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of the command, which beat those before it; `target` has every one that was asked for."""
+    own = {name: value for name, value in flags.items() if value not in (None, ())}
+    chosen = any(name in own for name in _WHICH)
+    before = {name: value for name, value in (ctx.obj or {}).items() if not (chosen and name in _WHICH)}
+    return before | own
+
+
 def given(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags of the command, which beat those before it."""
-    return {**(ctx.obj or {}), **{name: value for name, value in flags.items() if value is not None}}
+    """The flags for one target; a UsageError where several are asked of a command that works on one."""
+    said = asked(ctx, flags)
+    named = said.pop("target", ())
+    names = (named,) if isinstance(named, str) else named
+    if said.pop("all_targets", False) or len(names) > 1:
+        several = "--all-targets was" if not names else f"{len(names)} were"
+        message = f"{ctx.command_path} works on one target at a time, and {several} given"
+        raise UsageError(message, hint="several at once are for plan, apply, status, verify and recover")
+    return said | ({"target": names[0]} if names else {})
 
 
 def _flags(given: Mapping[str, Any]) -> config.Flags:
@@ -281,9 +322,9 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
         if flag in given:
             message = f"--sandbox brings its own Nexus and Vault, so --{flag.replace('_', '-')} says nothing"
             raise UsageError(message, hint="leave out one of the two")
-    running = started(config.state_dir(environ) / "sandbox.sqlite3")
-    stack.callback(running.close)
     declared = config.load(_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
+    running = started(config.sandbox_state(environ, declared.target.name))
+    stack.callback(running.close)
     nexus_home, vault_home = running.home
     return replace(
         declared,
@@ -300,13 +341,13 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
     )
 
 
-def _vault(settings: Settings, trace: Trace | None, *, attended: bool) -> Vault:
+def _vault(settings: Settings, token: Secret | Login, trace: Trace | None) -> Vault:
     from registrar.vault import Vault
 
     login, target = settings.vault, settings.target
     return Vault(
         login.addr,
-        token=vault_identity(login, settings.proxies, attended=attended),
+        token=token,
         mount=target.vault_mount,
         prefix=target.vault_prefix,
         namespace=login.namespace,

@@ -47,7 +47,7 @@ def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: s
 
     from registrar import config
 
-    path = state or config.state_dir(config.environment()) / "sandbox.sqlite3"
+    path = state or config.sandbox_state(config.environment())
     running = started(path, stage=stage, nexus_port=nexus_port, vault_port=vault_port, latency_s=latency / 1000)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -29,41 +29,42 @@ def vault_identity(login: VaultLogin, proxies: Mapping[str, str], *, attended: b
 
     auth = login.auth
     if auth.method is Method.TOKEN:
-        return _token(auth)
+        return _token(auth, login.addr)
     return Login(
-        str(auth.method), auth.mount, role=auth.role, username=auth.username, secret=_secret(auth, proxies, attended)
+        str(auth.method), auth.mount, role=auth.role, username=auth.username, secret=_secret(login, proxies, attended)
     )
 
 
-def _token(auth: VaultAuth) -> Secret:
+def _token(auth: VaultAuth, addr: str) -> Secret:
     if auth.secret:
         return auth.secret()
-    token = _helped(auth.helper) if auth.helper else None
+    token = _helped(auth.helper, addr) if auth.helper else None
     if token is None:
         hint = "vault login (or bao login), or set VAULT_TOKEN, or choose --vault-auth"
         raise NotSignedIn("there is no Vault token", service="Vault", hint=hint)
     return token
 
 
-def _helped(helper: str) -> Secret | None:
-    """The token that the Vault CLI's helper keeps; nothing where it keeps none."""
-    outcome = _asked(helper)
+def _helped(helper: str, addr: str) -> Secret | None:
+    """The token that the Vault CLI's helper keeps for this Vault; nothing where it keeps none."""
+    outcome = _asked(helper, addr)
     if not isinstance(outcome, str):
         return outcome or None
     raise UsageError(f"the token helper {helper} gives no token: {outcome}", hint="mend it, or set VAULT_TOKEN")
 
 
-def _asked(helper: str) -> Secret | str:
+def _asked(helper: str, addr: str) -> Secret | str:
     """What the helper prints, or why it gives nothing; what it says besides may be secret too, and is not told.
 
-    It is Vault's, so it gets nothing that is for Nexus.
+    It is Vault's, so it gets nothing that is for Nexus; one that keeps tokens of several knows them by VAULT_ADDR.
     """
     try:
         done = subprocess.run(  # noqa: S603 (the program that this user's own Vault CLI runs)
             [Path(helper).absolute(), "get"],
             capture_output=True,
             timeout=_HELPER_S,
-            env={name: text for name, text in environment().items() if not name.startswith("NEXUS_")},
+            env={name: text for name, text in environment().items() if not name.startswith("NEXUS_")}
+            | {"VAULT_ADDR": addr},
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -76,8 +77,9 @@ def _asked(helper: str) -> Secret | str:
     return Secret(done.stdout.decode(errors="replace").strip())
 
 
-def _secret(auth: VaultAuth, proxies: Mapping[str, str], attended: bool) -> Callable[[], Secret] | None:
+def _secret(login: VaultLogin, proxies: Mapping[str, str], attended: bool) -> Callable[[], Secret] | None:
     """What the login shows, asked for at each one; None where the method needs nothing, or the role's id alone."""
+    auth = login.auth
     if auth.secret:
         return auth.secret
     if auth.github:
@@ -88,7 +90,7 @@ def _secret(auth: VaultAuth, proxies: Mapping[str, str], attended: bool) -> Call
     if auth.method in (Method.USERPASS, Method.LDAP):
         if not attended:
             raise _no_password(auth.username, "")
-        return _Password(auth.username)
+        return _Password(auth.username, login.addr)
     return None
 
 
@@ -100,13 +102,14 @@ def _no_password(username: str, why: str) -> NotSignedIn:
 class _Password:
     """A password, asked for once, on a terminal."""
 
-    def __init__(self, username: str) -> None:
+    def __init__(self, username: str, addr: str) -> None:
         self._username = username
+        self._addr = addr
         self._typed: Secret | None = None
 
     def __call__(self) -> Secret:
         if self._typed is None:
             if not sys.stdin.isatty():
                 raise _no_password(self._username, ", and nobody to ask")
-            self._typed = Secret(getpass.getpass(f"Vault password of {self._username}: "))
+            self._typed = Secret(getpass.getpass(f"Vault password of {self._username} at {self._addr}: "))
         return self._typed

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options, examples
+from registrar.cli import connection_options, examples, several_targets
 from registrar.cli.completion import applications
-from registrar.cli.output import Format, data, document, output_option, say
+from registrar.cli.output import Format, output_option, say
+
+if TYPE_CHECKING:
+    from registrar.model import Target
+    from registrar.verify import Verification
 
 
 @examples(
@@ -19,6 +24,7 @@ from registrar.cli.output import Format, data, document, output_option, say
     }
 )
 @output_option
+@several_targets
 @connection_options
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
@@ -37,23 +43,23 @@ def verify(
     right to read it. During a grace the old credential is proven as well. Nothing is left of it in Nexus, but where
     --full has to exchange a code: then a token row stays, and that application can only be archived from then on.
     """
-    from registrar import render
     from registrar import verify as verifying
+    from registrar.cli import several
     from registrar.cli.connection import Opening
     from registrar.config import Need
+    from registrar.together import VERIFICATION
+
+    def look(flags: Mapping[str, Any]) -> tuple[Verification, Target]:
+        with Opening(ctx, flags) as opening:
+            settings = opening.settings(Need.BOTH)
+            records = opening.vault(settings)
+            proof = opening.full_proof(settings, records) if full else opening.proof(settings)
+            return verifying.verify(settings.target, names, records, proof, parallelism=parallelism), settings.target
 
     if full:
         _agreed(yes=yes)
-    with Opening(ctx, flags) as opening:
-        settings = opening.settings(Need.BOTH)
-        records = opening.vault(settings)
-        proof = opening.full_proof(settings, records) if full else opening.proof(settings)
-        found = verifying.verify(settings.target, names, records, proof, parallelism=parallelism)
-    if output is Format.JSON:
-        document(render.verification_json(found, settings.target))
-    else:
-        data(render.verification_text(found, settings.target, colour=opening.colour))
-    return found.exit_code
+    need = Need.BOTH if full else Need.VAULT  # the quiet proof shows Nexus no key
+    return several.show(ctx, flags, need, look, VERIFICATION, output, lambda found: found[0].exit_code)
 
 
 def _agreed(*, yes: bool) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from registrar.cli import connection_options, examples
+from registrar.cli import connection_options, examples, several_targets
 from registrar.cli.completion import applications
 from registrar.cli.duration import Duration
 from registrar.cli.output import Format, data, document, output_option, report_option, say
@@ -36,6 +37,7 @@ _manifests = click.option(
     }
 )
 @report_option
+@several_targets
 @connection_options
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=applications)
@@ -63,44 +65,29 @@ def status(
     """
     from registrar import plan as planning
     from registrar import published
+    from registrar.cli import several
     from registrar.cli.connection import connected
+    from registrar.config import Need
     from registrar.errors import UsageError
     from registrar.status import survey
+    from registrar.together import STATUS
 
     if names and output is Format.PROMETHEUS:
         raise UsageError("metrics are of a whole target, not of some of its applications", hint="leave NAME out")
     file = Path(out) if out is not None else None
     if file:
         published.free(file)
-    with connected(ctx, flags) as connection:
-        world = _observed(connection, paths)
-        todo = planning.plan(world, planning.Options(only=names))
-        found = survey(world, todo, names, older_than=older_than)
-    text = _told(found, connection.target, output, colour=connection.colour and file is None)
-    if file:
-        published.write(file, text + "\n")
-    elif output is Format.JSON:
-        document(text)
-    else:
-        data(text)
-    return 2 if detailed_exitcode and (found.old or not found.in_sync) else 0
 
+    def look(flags: Mapping[str, Any]) -> tuple[Status, Target]:
+        with connected(ctx, flags) as connection:
+            world = _observed(connection, paths)
+            todo = planning.plan(world, planning.Options(only=names))
+            return survey(world, todo, names, older_than=older_than), connection.target
 
-def _told(found: Status, target: Target, output: Format, *, colour: bool) -> str:
-    """The report in this format, without its last line break."""
-    from registrar import drift, prometheus, render
+    def code(found: tuple[Status, Target]) -> int:
+        return 2 if detailed_exitcode and (found[0].old or not found[0].in_sync) else 0
 
-    match output:
-        case Format.JSON:
-            return render.status_json(found, target)
-        case Format.MARKDOWN:
-            return drift.status_markdown(found, target).rstrip("\n")
-        case Format.JUNIT:
-            return drift.status_junit(found, target).rstrip("\n")
-        case Format.PROMETHEUS:
-            return prometheus.status_prometheus(found, target).rstrip("\n")
-        case _:
-            return render.status_text(found, target, colour=colour)
+    return several.show(ctx, flags, Need.BOTH, look, STATUS, output, code, file=file)
 
 
 @examples(

@@ -59,13 +59,14 @@ def _inner(what: _Members, optional: Collection[str] = ()) -> Schema:
     return members(what, optional=optional)
 
 
-_ERROR: Final = _inner({
+_OF_AN_ERROR: Final[_Members] = {
     "type": (TEXT, "The class of error, such as UsageError, Unreachable or StepFailed."),
     "message": (TEXT, "What happened."),
     "hint": (TEXT, "The command to type or the change to make; empty where there is none to tell."),
     "application": (TEXT, "The application it happened to; empty where it is of none."),
-    "exit_code": ({**NUMBER, "minimum": 1, "maximum": 255}, "The exit code of the command."),
-})  # fmt: skip
+    "exit_code": ({**NUMBER, "minimum": 1, "maximum": 255}, "The exit code it leads to."),
+}
+_ERROR: Final = _inner(_OF_AN_ERROR)
 
 _EXPORTED: Final = _inner({
     "nexus_id": _ID,
@@ -296,6 +297,45 @@ _KINDS: Final[dict[str, _Kind]] = {
         "error": (_ERROR, "The error."),
     }),
 }  # fmt: skip
+
+_OF_SEVERAL: Final[_Members] = {
+    "errors": (
+        array(_inner({"target": (TEXT, "The target it happened at."), **_OF_AN_ERROR})),
+        "What was in the way at the other targets, in the order of the run.",
+    ),
+    "exit_code": (NUMBER, "The exit code of the command, which is that of the worst."),
+}
+
+
+def _each(kind: str) -> Schema:
+    """What was found at each target, as the document on one has it."""
+    return array(_inner(_KINDS[kind].members, _KINDS[kind].optional))
+
+
+_KINDS.update({
+    "plans": _Kind("plan, with several targets", "What apply would do at each of several targets.", {
+        "plans": (array(part("plan")), "The plan of each target that could be planned, in the order of the run."),
+        "digest": (_MAYBE, "What apply --expect takes for all of them; null where not all could be planned in full."),
+        "counts": (PLAN["counts"][0], "How many steps of each operation there are in all."),
+        **_OF_SEVERAL,
+    }),
+    "reports": _Kind("apply, recover, with several targets", "What a change has done at each of several targets.", {
+        "reports": (_each("report"), "The report of each target that was begun, in the order of the run."),
+        "digest": (_MAYBE, "The digest of all plans; null where not all could be planned, so that none is begun."),
+        "not_begun": (array(TEXT), "The targets that were not begun, since another one did not go well."),
+        "hint": (TEXT, "The command that goes on; empty where there is none to tell."),
+        "interrupted": (FLAG, "Whether somebody asked the run to stop."),
+        **_OF_SEVERAL,
+    }),
+    "statuses": _Kind("status, with several targets", "Manifest, Nexus and Vault at each of several targets.", {
+        "statuses": (_each("status"), "The status of each target that could be looked at, in the order of the run."),
+        **_OF_SEVERAL,
+    }),
+    "verifications": _Kind("verify, with several targets", "Whether the credentials of several targets work.", {
+        "verifications": (_each("verification"), "What came of each target that could be looked at."),
+        **_OF_SEVERAL,
+    }),
+})  # fmt: skip
 
 KINDS: Final = {name: kind.printed_by for name, kind in _KINDS.items()}
 """Every kind of document, and the commands that print it."""

@@ -32,7 +32,7 @@ Answer = str | Callable[[], str]
 """What a person types, or does before typing it."""
 
 _TIMEOUT_S = 60.0
-_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+|Address|API key|API secret): $")
+_PROMPT = re.compile(r"(\[y/N\]|Client secret of \S+|Vault password of \S+ at \S+|Address|API key|API secret): $")
 _PACKAGE = str(Path(registrar.__file__).parents[1])
 _COMMAND = (sys.executable, "-m", "registrar")
 

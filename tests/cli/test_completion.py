@@ -231,6 +231,13 @@ def test_a_target_is_completed(line: str, applied: Program) -> None:
     assert offered(applied, line) == ["elsewhere"]
 
 
+def test_of_several_targets_the_first_one_knows_the_names(applied: Program) -> None:
+    applied.write("registrar.yaml", CONFIG)
+    assert offered(applied, "status -t dev -t ") == ["prod", "production-east"]
+    assert offered(applied, "status -t dev -t prod vi") == ["viewer"]
+    assert offered(applied, "status --all-targets vi") == ["viewer"]
+
+
 def test_commands_flags_and_choices_are_completed(program: Program) -> None:
     assert offered(program, "comp") == ["completion"]
     assert offered(program, "completion ") == ["bash", "zsh", "fish"]

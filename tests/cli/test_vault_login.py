@@ -179,7 +179,7 @@ def test_a_password_that_is_typed(door: Door) -> None:
     door.opens()
     result = door.checked(typed(door.program, f"{PASSWORD}\n".encode(), *LOGIN))
     assert result.code == 0, result.out
-    assert result.out.count("Vault password of ada: ") == 1
+    assert result.out.count(f"Vault password of ada at {door.vault.url}: ") == 1
     assert door.sent == [("/v1/auth/userpass/login/ada", {"password": PASSWORD})]
 
 
