@@ -15,10 +15,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import registrar
-from registrar import render, schemas, status
+from registrar import render, review, schemas, status
 from registrar.errors import StepFailed
 from registrar.model import Application, Former, Kind, Record, Registered, State, Target
-from registrar.plan import Plan
+from registrar.plan import Options, Plan
 from registrar.schemas.parts import STEPS
 from registrar.schemas.shapes import shape, told
 from registrar.steps import (
@@ -112,6 +112,11 @@ def test_every_operation_is_described() -> None:
     assert tuple(type(step) for step in one_of_each()) == STEPS
     found = validated(json.loads(render.plan_json(Plan(TARGET, one_of_each(), managed=1))))
     assert found["steps"][4]["former"]["until"] == found["steps"][8]["former"]["until"] == "2026-01-02T03:04:05+00:00"
+
+
+def test_a_plan_in_a_file_is_one_as_well() -> None:
+    written = review.written(Plan(TARGET, one_of_each(), managed=1), ("manifests",), Options(only=("viewer",)))
+    assert validated(json.loads(written))["options"]["paths"] == ["manifests"]
 
 
 def test_the_words_of_the_status_are_all_there() -> None:
