@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -401,6 +403,27 @@ def test_links_stay_inside_the_folder(tmp_path: Path) -> None:
 def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     assert [finding.message for finding in manifest.load([tmp_path], DEV).findings] == ["this is not a file"]
+
+
+def test_a_file_more_is_one_more_to_open_and_none_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of files on a network file system take as long as what is asked about each."""
+    asked: Counter[str] = Counter()
+    for name in ("stat", "lstat", "readlink", "open", "scandir", "listdir"):
+        real = getattr(os, name)
+
+        def counting(*words: Any, name: str = name, real: Callable[..., Any] = real, **more: Any) -> Any:
+            asked[name] += 1
+            return real(*words, **more)
+
+        monkeypatch.setattr(os, name, counting)
+    counts = []
+    for many in (2, 20):
+        write(tmp_path, {f"{number}.yaml": app(f"app-{number}") for number in range(many)})
+        asked.clear()
+        assert len(manifest.load([tmp_path], DEV).applications) == many
+        counts.append(asked.copy())
+    assert counts[0] == counts[1]
+    assert counts[0]["scandir"] == 1
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,15 +302,18 @@ def test_what_a_partial_clone_lacks_is_not_fetched(repository: Repository, tmp_p
 
 
 def test_a_folder_that_looks_like_a_repository_is_none(repository: Repository) -> None:
-    """A branch can bring one along, in which every file is as it was."""
+    """A branch can bring one along, with a configuration of its own, in which every file is as it was."""
     repository.manifest("new", BAD)
-    bare = repository.program.folder / "apps/bare"
-    repository.git("init", "--quiet", "--bare", "--initial-branch", "main", str(bare))
+    fake = repository.program.folder / "apps/fake"
+    repository.git("clone", "--quiet", "--bare", ".git", str(fake))
+    repository.git("config", "core.bare", "false", folder=fake)
+    repository.git("config", "core.worktree", str(repository.program.folder), folder=fake)
+    assert repository.git("rev-parse", "--show-toplevel", folder=fake)  # git believes it, if it is let
     program = Program(repository.program.folder.parent)
-    program.folder = bare
+    program.folder = fake
     result = program.call("validate", "..", "--changed-since", "main")
-    assert result.code == 64
-    assert "bare" in result.err
+    assert (result.code, result.out) == (64, "")
+    assert "cannot use bare repository" in result.err
 
 
 # ── who answers for what ──────────────────────────────────────────────────────────────────────────────────────────────
