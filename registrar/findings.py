@@ -17,12 +17,9 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from registrar.lint import RULES, Finding, Level, Rule
-from registrar.markdown import escaped, prose, table
+from registrar.markdown import LIMIT, escaped, prose, table
 from registrar.model import Application
 from registrar.render import number, visible
-
-COMMENT_LIMIT: Final = 65_000
-"""Characters of a comment: GitHub refuses more than 65,536."""
 
 _SHOWN: Final = 200  # characters of a foreign text
 
@@ -226,7 +223,7 @@ def _data(text: str, also: str = "") -> str:
 def markdown(report: Report) -> str:
     """A table for a comment on a merge request, errors first; what is more than a comment holds is counted."""
     lines = ["### Manifests", "", escaped(report.counts())]
-    room = COMMENT_LIMIT - len("\n".join(lines)) - _SHOWN  # for the words about what was cut
+    room = LIMIT - len("\n".join(lines)) - _SHOWN  # for the words about what was cut
     findings = sorted(report.findings, key=lambda finding: finding.level is not Level.ERROR)
     rows = [(str(one.level), one.rule, one.application, str(one.place), one.message, one.hint) for one in findings]
     titles = ("Level", "Rule", "Application", "Where", "What", "What to do")

@@ -468,7 +468,7 @@ _WORDS = r"""apps: name: targets: - &a *a { } [ ] , ? : ' " \u !!str ! !<x> %TAG
 _YAMLISH = st.lists(st.sampled_from([*_WORDS.split(" "), " ", "  ", "\n", "\n", "\t"]), max_size=25).map("".join)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_YAMLISH | st.text())
 @example('apps: [{name: "\\ud800", redirect_uri: "\\udc00"}]')
 @example("%TAG ! tag:%ff\n--- !x a")
