@@ -55,7 +55,9 @@ def targets(ctx: click.Context, flags: Mapping[str, Any], need: Need) -> tuple[C
 
 
 def _names(said: Mapping[str, Any]) -> tuple[str, ...]:
-    named: tuple[str, ...] = said.get("target", ())
+    named: str | tuple[str, ...] = said.get("target", ())
+    if isinstance(named, str):  # one that was chosen already
+        return ()
     if said.get("all_targets"):
         if named:
             raise UsageError("--all-targets leaves no choice for --target", hint="leave out one of the two")
