@@ -579,7 +579,7 @@ def test_a_command_that_nothing_here_calls_is_noticed(twin: Watch, monkeypatch: 
 def test_the_forms_of_a_command_are_all_of_them() -> None:
     plain = click.Command("x", params=[click.Option(["-v", "--verbose"], count=True)])
     assert forms(plain) == [(), ("-v",), ("-vv",)]
-    found = {" ".join(sorted(form)) for form in forms(COMMANDS["status"])}
+    found = {" ".join(sorted(form)) for form in forms(COMMANDS["show"])}
     assert found == {"-o text", "-o -v text", "-o json", "-o -v json"}
 
 
