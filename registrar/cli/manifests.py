@@ -57,17 +57,21 @@ def validate(
     if explain is not None:
         return _explain(explain, output, paths)
     import sys
+    from pathlib import Path
 
-    from registrar import manifest
-    from registrar.cli.connection import manifest_paths, offline
+    from registrar import config, manifest
+    from registrar.cli.connection import given, manifest_paths, offline
     from registrar.errors import ManifestsInvalid
     from registrar.findings import Report
 
-    settings, colour = offline(ctx, flags)
-    names = settings.targets if not flags["target"] and not (ctx.obj or {}).get("target") else ()
-    for remark in settings.remarks:
+    said = given(ctx, flags)
+    untrusted = bool(said.get("untrusted"))
+    declared = config.target_names(said.get("config"), config.environment(), Path.cwd(), untrusted=untrusted)
+    names = () if said.get("target") else declared
+    chosen = [offline(ctx, {**flags, "target": name}) for name in names] or [offline(ctx, flags)]
+    all_settings, colour = [settings for settings, _ in chosen], chosen[0][1]
+    for remark in all_settings[0].remarks:
         say(remark)
-    all_settings = [offline(ctx, {**flags, "target": name})[0] for name in names] or [settings]
     stdin = sys.stdin.buffer.read() if "-" in paths else b""
     loaded = [
         manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)

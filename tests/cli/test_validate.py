@@ -99,3 +99,13 @@ def test_what_cannot_be_explained(program: Program, words: tuple[str, ...], hint
     result = program.call("validate", "--explain", *words)
     assert (result.code, result.out) == (64, "")
     assert result.err.endswith(f"\n  → {hint}\n")
+
+
+def test_every_target_is_checked_where_none_is_the_default(program: Program) -> None:
+    places = "dev: {vault_prefix: nexus/dev}, prod: {vault_prefix: nexus/prod, production: true}"
+    program.write("registrar.yaml", f"manifests: apps.yaml\ntargets: {{{places}}}\n")
+    program.write("apps.yaml", "apps:\n- {name: A, redirect_uri: 'http://127.0.0.1:8080/cb', owner_email: a@b.org}\n")
+    result = program.call("validate")
+    assert result.code == 4
+    assert "RU009" in result.out
+    assert program.call("validate", "--target", "dev").code == 0
