@@ -6,10 +6,11 @@ Owns what is said first and what is left out where there is no room. Must never 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from registrar.doctor import counted
-from registrar.junit import Case, Failure, Suite, junit
+from registrar.junit import Case, Problem, Suite, junit
 from registrar.markdown import escaped
 from registrar.model import Target
 from registrar.status import Row, Status
@@ -82,15 +83,16 @@ def _line(cells: Sequence[str]) -> str:
 def status_junit(status: Status, target: Target) -> str:
     """A case for each application: a failure where it is not in sync or its credential is old, else nothing to see."""
     cases = [_case(row, status, target) for row in status.urgent]
-    return junit("registrar status", [Suite(f"{target.name}: {target.nexus_url}", cases)])
+    when = status.seen_at or datetime.fromtimestamp(0, UTC)  # nothing in Vault tells the time where there is no record
+    return junit([Suite(f"{target.name}: {target.nexus_url}", cases)], when)
 
 
 def _case(row: Row, status: Status, target: Target) -> Case:
     name = row.name if row.name == row.path else f"{row.name} ({row.path})"
     classname = f"registrar.{target.name}"
     if row.well and not row.old:
-        return Case(name, classname, skipped=row.reason if row.state == "undeclared" else "")
+        return Case(name, classname, skipped=Problem("", row.reason) if row.state == "undeclared" else None)
     why = _why(row, status)
     sides = f"manifest: {row.manifest}, Nexus: {row.nexus}, Vault: {row.vault}"
     text = [f"{row.state}: {why}", sides, *([f"credential: {row.age}"] if row.in_use else []), f"→ {row.way_on}"]
-    return Case(name, classname, Failure("old" if row.well else row.state, why, "\n".join(text)))
+    return Case(name, classname, Problem("old" if row.well else row.state, why, "\n".join(text)))

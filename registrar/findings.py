@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
-from xml.etree import ElementTree as ET
 
+from registrar.junit import Case, Problem, Suite
+from registrar.junit import junit as write
 from registrar.lint import RULES, Finding, Level, Rule
 from registrar.markdown import LIMIT, escaped, prose, table
 from registrar.model import Application
@@ -140,51 +141,26 @@ def junit(report: Report, when: datetime) -> str:
 
     What makes the run fail is a failure, and what does not is a skipped test: it is seen, and it is not red.
     """
-    root = ET.Element("testsuites")
     cases: dict[str, dict[str, list[Finding]]] = {file: {"": []} for file in report.files}
     for application in report.applications:
         cases.setdefault(_file(application), {"": []}).setdefault(application.name, [])
     for finding in report.findings:
         cases.setdefault(finding.file, {"": []}).setdefault(finding.application, []).append(finding)
-    for number_, (file, found) in enumerate(cases.items()):
-        root.append(_suite(report, number_, file, found, when))
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+    suites = [
+        Suite(_clipped(file), [_case(report, file, name, found) for name, found in named.items()])
+        for file, named in cases.items()
+    ]
+    return write(suites, when).rstrip("\n")
 
 
-def _suite(report: Report, index: int, file: str, cases: dict[str, list[Finding]], when: datetime) -> ET.Element:
-    failed = sum(any(map(report.fails, found)) for found in cases.values())
-    suite = ET.Element(
-        "testsuite",
-        {
-            "name": _clipped(file),
-            "package": "registrar",
-            "id": str(index),
-            "timestamp": f"{when:%Y-%m-%dT%H:%M:%S}",
-            "hostname": "localhost",
-            "tests": str(len(cases)),
-            "failures": str(failed),
-            "errors": "0",
-            "skipped": str(sum(bool(found) for found in cases.values()) - failed),
-            "time": "0",
-        },
-    )
-    ET.SubElement(suite, "properties")
-    for name, found in cases.items():
-        shown = _clipped(name) or _clipped(file)
-        case = ET.SubElement(suite, "testcase", {"classname": _clipped(file), "name": shown, "time": "0"})
-        if found:
-            worst = next(filter(report.fails, found), None)
-            first = worst or found[0]
-            end = ET.SubElement(
-                case, "failure" if worst else "skipped", message=f"{first.rule}: {visible(first.message)}"
-            )
-            if worst:
-                end.set("type", first.rule)  # which Ant's schema asks of a failure, and forbids elsewhere
-            end.text = "\n".join(map(_line, found))
-    ET.SubElement(suite, "system-out")
-    ET.SubElement(suite, "system-err")
-    return suite
+def _case(report: Report, file: str, name: str, found: list[Finding]) -> Case:
+    case = Case(_clipped(name) or _clipped(file), _clipped(file))
+    if not found:
+        return case
+    worst = next(filter(report.fails, found), None)
+    first = worst or found[0]
+    problem = Problem(first.rule, f"{first.rule}: {first.message}", "\n".join(map(_line, found)))
+    return replace(case, failure=problem) if worst else replace(case, skipped=problem)
 
 
 def _line(finding: Finding) -> str:
