@@ -28,6 +28,7 @@ from registrar.lint import RULES, Finding, Level, Place, quoted
 from registrar.lint.waivers import Waiver, flaws
 
 SIZE_LIMIT_BYTES: Final = 4 * 1024 * 1024
+_MOST: Final = 1_000  # findings of one file: nobody reads more, and a stranger's file may have half a million
 _DEPTH_LIMIT: Final = 16  # a manifest needs five
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -118,7 +119,11 @@ class Reader:
             waiver.valid and waiver.line == place.line and rule in waiver.rules for waiver in self.waivers
         )
         kept = self.waived if waived else self.findings
-        kept.append(Finding(rule, level, message, *place, hint=hint or RULES[rule].fix))
+        if len(kept) == _MOST:
+            rule, level, hint = "MF001", Level.ERROR, "mend these first"
+            message = f"more is wrong in this file: {_MOST:,} findings are told, and no more"
+        if len(kept) <= _MOST:
+            kept.append(Finding(rule, level, message, *place, hint=hint or RULES[rule].fix))
 
     def read(self, data: bytes, public: Collection[str] = ()) -> Node | None:
         """The document in these bytes, or None if there is none; `public` keys may hold what looks like a secret."""

@@ -548,3 +548,13 @@ def test_the_schema_knows_every_key() -> None:
     difference = application["properties"]["targets"]["additionalProperties"]["anyOf"][1]
     assert tuple(difference["properties"]) == manifest._OVERRIDES
     assert not application["additionalProperties"]
+
+
+def test_a_file_that_is_wrong_everywhere_is_told_of_a_thousand_times(tmp_path: Path) -> None:
+    file = tmp_path / "apps.yaml"
+    file.write_text("apps: [" + "a," * 3_000 + "]\n")
+    found = manifest.load([file], DEV).findings
+    assert len(found) == 1_001
+    assert [finding.message for finding in found if "no more" in finding.message] == [
+        "more is wrong in this file: 1,000 findings are told, and no more"
+    ]
