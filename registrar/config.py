@@ -33,12 +33,16 @@ SANDBOX: Final = "sandbox"
 class Need(enum.Flag):
     """The services a command cannot do without: the environment is consulted about these alone."""
 
+    # each bit has a name of its own: Python 3.11.2 drops the others where two members are joined
     NOTHING = 0
     SERVER = 1  # where Nexus is, without going there
-    NEXUS = SERVER | 16
     PLACE = 2  # where in Vault the records are, without going there
-    ADDRESS = PLACE | 8  # and where Vault is
-    VAULT = ADDRESS | 4
+    VAULT_LOGIN = 4
+    VAULT_SERVER = 8
+    NEXUS_LOGIN = 16
+    NEXUS = SERVER | NEXUS_LOGIN
+    ADDRESS = PLACE | VAULT_SERVER  # and where Vault is
+    VAULT = ADDRESS | VAULT_LOGIN
     BOTH = NEXUS | VAULT
 
 

@@ -514,3 +514,10 @@ def test_any_file_is_settings_or_a_usage_error(tmp_path_factory: pytest.TempPath
         load(Flags(config=str(file)), BOTH, file.parent)
     except UsageError as error:
         assert error.message
+
+
+def test_what_is_needed_can_be_joined() -> None:
+    joined = Need.VAULT | Need.SERVER
+    assert [one for one in Need if one in joined] == [Need.SERVER, Need.PLACE, Need.VAULT_LOGIN, Need.VAULT_SERVER]
+    assert Need.VAULT in joined
+    assert Need.NEXUS not in joined
