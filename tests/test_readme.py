@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registrar import config, errors, logins, manifest, plan, render
+from registrar import __version__, config, errors, logins, manifest, plan, render
 from registrar.cli import _COMMANDS
 from registrar.model import Target
 from registrar.world import World
@@ -85,6 +85,10 @@ def test_the_flags_are_those_of_the_command() -> None:
         assert set(FLAG.findall(told)) <= flags[name], name
     others = {"--brief"}  # of tests.custody
     assert set(FLAG.findall(README)) - others <= set().union(*flags.values()) | {"--help", "--version"}
+
+
+def test_the_image_has_the_version() -> None:
+    assert set(re.findall(r"registrar:(\d+\.\d+\.\d+)", README)) == {__version__}
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
