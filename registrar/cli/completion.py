@@ -108,7 +108,8 @@ def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
     """Path and name of what Vault lists, else of what is declared: who may read one path may seldom list."""
     found: set[tuple[str, str]] = set()
     from registrar import credentials
-    from registrar.cli.connection import Opening, declared
+    from registrar.cli.connection import Opening
+    from registrar.cli.declared import declared
     from registrar.config import Need, environment, sandbox_state
     from registrar.errors import RegistrarError
 

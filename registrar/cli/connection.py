@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shlex
 import socket
 import ssl
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from registrar import apart, config, manifest, reconcile, render, untrusted
+from registrar import apart, config, reconcile
+from registrar.cli.declared import desired
+from registrar.cli.flags import coloured, given, settings_flags
 from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
 from registrar.config import Need, Settings
-from registrar.errors import ManifestsInvalid, UsageError
+from registrar.errors import UsageError
 from registrar.logins import VaultAuth
-from registrar.manifest import Manifests
-from registrar.model import Application, Target
+from registrar.model import Target
 from registrar.ports import Services
 from registrar.secret import Secret
 from registrar.world import World
@@ -93,61 +92,6 @@ class Connection:
         return reconcile.observe(self.target, wanted, self.nexus, self.records)
 
 
-def desired(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> tuple[Application, ...]:
-    """The applications that the manifests declare for the target; ManifestsInvalid with every finding told."""
-    loaded = declared(settings, paths, optional=optional)
-    if loaded.errors:
-        say(findings_text(loaded))
-        raise ManifestsInvalid("the manifests are not valid, so nothing was changed", hint=validate(paths))
-    return loaded.applications
-
-
-def declared(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> Manifests:
-    """What the manifests say of the target, errors included; `optional` does without any."""
-    if not paths and settings.manifests is None and optional:
-        return Manifests((), (), ())
-    return manifest.load(
-        manifest_paths(settings, paths), settings.target, stdin=_stdin(paths), targets=settings.known_targets
-    )
-
-
-def findings_text(loaded: Manifests) -> str:
-    """The errors of the manifests, in lines."""
-    return render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files))
-
-
-def validate(paths: Sequence[str]) -> str:
-    """The command that tells what is wrong with these manifests."""
-    return shlex.join(["registrar", "validate", *paths])
-
-
-def manifest_paths(settings: Settings, paths: tuple[str, ...]) -> list[Path]:
-    """The manifests named, else those of registrar.yaml."""
-    found = [Path(path) for path in paths] or _declared_paths(settings)
-    if settings.checkout:
-        untrusted.inside((path for path in found if path != manifest.STDIN), settings.checkout)
-    return found
-
-
-def _declared_paths(settings: Settings) -> list[Path]:
-    if settings.manifests is None:
-        raise UsageError(
-            "no manifests were named, and there is no registrar.yaml that names any",
-            hint="name a file or a folder after the command",
-        )
-    return [settings.manifests]
-
-
-def _stdin(paths: tuple[str, ...]) -> bytes:
-    """Standard input, which ends: the next target reads what the first one has read."""
-    if "-" not in paths:
-        return b""
-    read = click.get_current_context().meta.setdefault(__name__, [])
-    if not read:
-        read.append(sys.stdin.buffer.read())
-    return bytes(read[0])
-
-
 @contextlib.contextmanager
 def connected(
     ctx: click.Context, flags: Mapping[str, Any], *, nexus: bool = True, need: Need = Need.VAULT
@@ -199,7 +143,7 @@ class Opening(contextlib.ExitStack):
         if self._given.get("sandbox"):
             return self._signed_in.over(self._embedded())
         flags, environ = self._signed_in.flags(self._given), self._signed_in.environ(self._environ)
-        return self._signed_in.over(config.load(_flags(flags), environ, Path.cwd(), need=need))
+        return self._signed_in.over(config.load(settings_flags(flags), environ, Path.cwd(), need=need))
 
     def _embedded(self) -> Settings:
         if self._within:
@@ -258,62 +202,6 @@ class Opening(contextlib.ExitStack):
         return self.enter_context(contextlib.closing(_proof(settings, self._trace)))
 
 
-def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTHING) -> tuple[Settings, bool]:
-    """The settings for a command that asks no service, and whether stdout may have colour."""
-    said = given(ctx, flags)
-    environ = config.environment()
-    if said.get("sandbox"):
-        said.setdefault("target", config.SANDBOX)
-    settings = config.load(_flags(said), environ, Path.cwd(), need=need)
-    return settings, coloured(said, environ)
-
-
-def coloured(said: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
-    """Whether stdout may have colour."""
-    return config.colour(environ, sys.stdout.isatty()) and not said.get("no_color")
-
-
-_PLACE: Final = ("sandbox", "config", "target", "vault_mount", "vault_prefix", "vault_namespace")
-
-
-def leading(said: Mapping[str, Any], *more: str) -> tuple[str, ...]:
-    """The flags that make another command mean the same records, and `more` of them."""
-    return tuple(
-        word
-        for name in (*_PLACE, *more)
-        if name in said
-        for word in (f"--{name.replace('_', '-')}", *([] if said[name] is True else [str(said[name])]))
-    )
-
-
-_WHICH: Final = ("target", "all_targets")
-
-
-def asked(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags of the command, which beat those before it; `target` has every one that was asked for."""
-    own = {name: value for name, value in flags.items() if value not in (None, ())}
-    chosen = any(name in own for name in _WHICH)
-    before = {name: value for name, value in (ctx.obj or {}).items() if not (chosen and name in _WHICH)}
-    return before | own
-
-
-def given(ctx: click.Context, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags for one target; a UsageError where several are asked of a command that works on one."""
-    said = asked(ctx, flags)
-    named = said.pop("target", ())
-    names = (named,) if isinstance(named, str) else named
-    if said.pop("all_targets", False) or len(names) > 1:
-        several = "--all-targets was" if not names else f"{len(names)} were"
-        message = f"{ctx.command_path} works on one target at a time, and {several} given"
-        raise UsageError(message, hint="several at once are for plan, apply, status, verify and recover")
-    return said | ({"target": names[0]} if names else {})
-
-
-def _flags(given: Mapping[str, Any]) -> config.Flags:
-    names = config.Flags.__dataclass_fields__
-    return config.Flags(**{name: value for name, value in given.items() if name in names})
-
-
 def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contextlib.ExitStack) -> Settings:
     """The stand-ins in this process; records remember the addresses that their state had first."""
     from registrar.cli.sandbox import started
@@ -322,7 +210,7 @@ def _sandbox(given: Mapping[str, Any], environ: Mapping[str, str], stack: contex
         if flag in given:
             message = f"--sandbox brings its own Nexus and Vault, so --{flag.replace('_', '-')} says nothing"
             raise UsageError(message, hint="leave out one of the two")
-    declared = config.load(_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
+    declared = config.load(settings_flags({"target": config.SANDBOX, **given}), environ, Path.cwd(), need=Need.NOTHING)
     running = started(config.sandbox_state(environ, declared.target.name))
     stack.callback(running.close)
     nexus_home, vault_home = running.home

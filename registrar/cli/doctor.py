@@ -41,7 +41,8 @@ def doctor(ctx: click.Context, /, output: Format, **flags: Any) -> int:
     or ✗ (does not work); the exit code is 3 where one does not.
     """
     from registrar import render
-    from registrar.cli.connection import Opening, given
+    from registrar.cli.connection import Opening
+    from registrar.cli.flags import given
     from registrar.doctor import State
 
     with Opening(ctx, flags) as opening:
@@ -76,7 +77,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
 
 def _again(said: Mapping[str, Any], settings: Settings) -> Again:
     """The flags that make another command mean the same records."""
-    from registrar.cli.connection import leading
+    from registrar.cli.flags import leading
     from registrar.doctor import Again
 
     words = leading(said)

@@ -60,7 +60,8 @@ def validate(
     from pathlib import Path
 
     from registrar import config, manifest
-    from registrar.cli.connection import given, manifest_paths, offline
+    from registrar.cli.declared import manifest_paths
+    from registrar.cli.flags import given, offline
     from registrar.errors import ManifestsInvalid
     from registrar.findings import Report
 

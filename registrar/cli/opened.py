@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registrar.cli.connection import Connection, Opening, declared, findings_text, given, leading, offline, validate
+from registrar.cli.connection import Connection, Opening
+from registrar.cli.declared import declared, findings_text, validate
 from registrar.cli.drafts import Drafts
+from registrar.cli.flags import given, leading, offline
 from registrar.cli.signed_in import NexusKey, SignedIn, vault_auth
 from registrar.config import Need
 from registrar.errors import ManifestsInvalid, Stale, UsageError

@@ -58,7 +58,7 @@ def policy(
     Vault path.
     """
     from registrar import render
-    from registrar.cli.connection import offline
+    from registrar.cli.flags import offline
     from registrar.config import Need
     from registrar.policy import Role, hcl
 
@@ -104,7 +104,7 @@ def _grants(
 
 def _paths(settings: Settings, names: Sequence[str], files: Sequence[str]) -> tuple[str, ...]:
     """The Vault paths of these paths and names; a path is taken as it is, and has no `*` or `+`, a policy's any."""
-    from registrar.cli.connection import desired
+    from registrar.cli.declared import desired
     from registrar.lint import PATH
     from registrar.model import same_name
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from registrar import config, private, review, targets
-from registrar.cli.connection import given
+from registrar.cli.flags import given
 from registrar.cli.output import say
 from registrar.digest import where
 from registrar.errors import UsageError

@@ -16,7 +16,8 @@ import click
 from registrar import config, together
 from registrar.cli import several
 from registrar.cli.change import Change, Manner, Signals, agreed, require_somebody
-from registrar.cli.connection import Connection, asked, coloured, connected
+from registrar.cli.connection import Connection, connected
+from registrar.cli.flags import asked, coloured
 from registrar.cli.output import Format, data, document, say
 from registrar.cli.several import Chosen
 from registrar.config import Need

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from registrar import apart, config, published, together
-from registrar.cli.connection import asked, coloured, offline
+from registrar.cli.flags import asked, coloured, offline
 from registrar.cli.output import Format, data, document, say
 from registrar.config import Need
 from registrar.errors import RegistrarError, UsageError

@@ -31,7 +31,7 @@ def tui(ctx: click.Context, /, paths: tuple[str, ...], readonly: bool, **flags: 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the TUI needs a terminal", hint="registrar status shows the same in a pipe")
 
-    from registrar.cli.connection import given
+    from registrar.cli.flags import given
     from registrar.cli.opened import Opened
     from registrar.tui.app import RegistrarApp
 
