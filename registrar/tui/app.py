@@ -19,8 +19,10 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.filter import Monochrome
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from registrar.errors import NotSignedIn, RegistrarError, origin
 from registrar.render import visible
@@ -366,8 +368,17 @@ class RegistrarApp(App[None]):
         self._close_messages_no_wait()
 
     def _handle_exception(self, error: Exception) -> None:
+        # Textual's palette goes on to gather commands once it has been left, and finds its list gone.
+        if isinstance(error, WorkerFailed) and isinstance(error.error, NoMatches) and not self._has_palette:
+            return
         self.crash = error
         super()._handle_exception(error)
+
+    @property
+    def _has_palette(self) -> bool:
+        from textual.command import CommandPalette
+
+        return any(isinstance(screen, CommandPalette) and screen.is_attached for screen in self.screen_stack)
 
     def freshness(self) -> Content:
         """How old what is shown is, and what is wrong with it."""

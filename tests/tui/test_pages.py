@@ -13,7 +13,9 @@ from unittest import mock
 import click
 import pytest
 from textual import events
+from textual.css.query import NoMatches
 from textual.widgets import Input, OptionList
+from textual.worker import WorkerFailed
 
 import registrar.nexus.wire
 import registrar.vault.wire
@@ -477,6 +479,22 @@ def test_a_command_names_the_manifests_that_were_named(desk: Desk) -> None:
     assert intents.retire(("a b",)).command(("--target", "dev"), ("m.yaml",)) == (
         "registrar --target dev retire 'a b' --manifests m.yaml"
     )
+
+
+def test_a_palette_that_is_left_at_once_ends_nothing(desk: Desk) -> None:
+    """It gathers its commands in a worker, which may find its list gone; another worker's failure is a defect."""
+
+    async def look() -> None:
+        async with sitting(desk.app()) as at:
+            await at.until("+ 2 new")
+            at.app._handle_exception(WorkerFailed(NoMatches("CommandList")))
+            assert at.app.crash is None
+            for _ in range(10):
+                await at.pilot.press("ctrl+p", "enter")
+            await at.settled()
+            assert at.app.crash is None
+
+    run(look())
 
 
 def test_a_page_is_left_once_whatever_came_over_it(desk: Desk) -> None:
