@@ -11,7 +11,7 @@ from typing import Final
 
 from registrar.doctor import counted
 from registrar.junit import Case, Problem, Suite, junit
-from registrar.markdown import escaped
+from registrar.markdown import code, name, prose
 from registrar.model import Target
 from registrar.status import Row, Status
 
@@ -25,11 +25,11 @@ def status_markdown(status: Status, target: Target, *, limit: int = LIMIT) -> st
     """What wants attention, most urgent first, then how many are in which state."""
     rows = [row for row in status.urgent if not row.well or row.old]
     production = " (production)" if target.production else ""
-    head = [f"### {escaped(f'{target.name}{production}: {target.nexus_url}')}", "", f"**{_verdict(status)}**", ""]
-    tail = [escaped(line) for line in _counts(status)]
+    head = [f"### {name(target.name)}{production}: {code(target.nexus_url)}", "", f"**{_verdict(status)}**", ""]
+    tail = [prose(line) for line in _counts(status)]
     titles = ("State", "Application", "Path", "Credential", "Why", "Next")
     table = [_line(titles), _line(["---"] * len(titles))] if rows else []
-    lines = [_line([escaped(cell) for cell in _cells(row, status)]) for row in rows]
+    lines = [_line(_cells(row, status)) for row in rows]
     fitting = _fitting(lines, limit - sum(len(line) + 1 for line in (*head, *table, *tail, _CUT, "0" * 9, "", "")))
     cut = [_CUT.format(len(lines) - fitting), ""] if fitting < len(lines) else []
     return "\n".join([*head, *table, *lines[:fitting], *([""] if rows else []), *cut, *tail]) + "\n"
@@ -66,7 +66,8 @@ def _counts(status: Status) -> list[str]:
 
 
 def _cells(row: Row, status: Status) -> tuple[str, ...]:
-    return (row.state, row.name, row.path, row.age, _why(row, status), row.way_on)
+    why = prose(_why(row, status))
+    return (row.state, name(row.name), name(row.path), prose(row.age), why, code(row.way_on))
 
 
 def _why(row: Row, status: Status) -> str:

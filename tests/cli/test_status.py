@@ -58,7 +58,7 @@ def test_every_format_tells_the_same(applied: Program) -> None:
     markdown = applied.call("status", *HERE, "-o", "markdown")
     assert "**1 of 2 applications not in sync.**" in markdown.out
     assert "| blocked | Sensor Catalogue | sensor-catalogue |" in markdown.out
-    assert "registrar retire sensor-catalogue |\n" in markdown.out
+    assert "registrar retire sensor-catalogue` |\n" in markdown.out
 
     junit = applied.call("status", *HERE, "-o", "junit")
     (failed,) = ET.fromstring(junit.out).iter("failure")
