@@ -21,7 +21,7 @@ from registrar.errors import RegistrarError, StepFailed, UsageError
 from registrar.flow import ForeignCallback
 from registrar.uri import Uri
 
-Judge = Callable[[str], None]
+Judge = Callable[[str], object]
 _PASTE: Final = "--paste, and copy the address that the browser ends at"
 
 

@@ -5,18 +5,14 @@ Owns what is said first and what is left out where there is no room. Must never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from registrar.doctor import counted
 from registrar.junit import Case, Problem, Suite, junit
-from registrar.markdown import code, name, prose
+from registrar.markdown import LIMIT, code, fitting, heading, line, name, prose
 from registrar.model import Target
 from registrar.status import Row, Status
-
-LIMIT: Final = 65_000
-"""Characters of a Markdown report: GitHub takes 65,536 in a comment."""
 
 _CUT: Final = "{} more did not fit here: `registrar status` shows all of them."
 
@@ -24,24 +20,14 @@ _CUT: Final = "{} more did not fit here: `registrar status` shows all of them."
 def status_markdown(status: Status, target: Target, *, limit: int = LIMIT) -> str:
     """What wants attention, most urgent first, then how many are in which state."""
     rows = [row for row in status.urgent if not row.well or row.old]
-    production = " (production)" if target.production else ""
-    head = [f"### {name(target.name)}{production}: {code(target.nexus_url)}", "", f"**{_verdict(status)}**", ""]
+    head = [heading(target), "", f"**{_verdict(status)}**", ""]
     tail = [prose(line) for line in _counts(status)]
     titles = ("State", "Application", "Path", "Credential", "Why", "Next")
-    table = [_line(titles), _line(["---"] * len(titles))] if rows else []
-    lines = [_line(_cells(row, status)) for row in rows]
-    fitting = _fitting(lines, limit - sum(len(line) + 1 for line in (*head, *table, *tail, _CUT, "0" * 9, "", "")))
-    cut = [_CUT.format(len(lines) - fitting), ""] if fitting < len(lines) else []
-    return "\n".join([*head, *table, *lines[:fitting], *([""] if rows else []), *cut, *tail]) + "\n"
-
-
-def _fitting(lines: Sequence[str], room: int) -> int:
-    """How many of these lines fit, each with its line break."""
-    for number, line in enumerate(lines):
-        room -= len(line) + 1
-        if room < 0:
-            return number
-    return len(lines)
+    table = [line(titles), line(["---"] * len(titles))] if rows else []
+    lines = [line(_cells(row, status)) for row in rows]
+    shown = fitting(lines, limit - sum(len(line) + 1 for line in (*head, *table, *tail, _CUT, "0" * 9, "", "")))
+    cut = [_CUT.format(len(lines) - shown), ""] if shown < len(lines) else []
+    return "\n".join([*head, *table, *lines[:shown], *([""] if rows else []), *cut, *tail]) + "\n"
 
 
 def _verdict(status: Status) -> str:
@@ -75,10 +61,6 @@ def _why(row: Row, status: Status) -> str:
     if row.well:
         return old
     return f"{row.reason}; {old}" if old else row.reason
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def status_junit(status: Status, target: Target) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from registrar.junit import Case, Problem, Suite
 from registrar.junit import junit as write
 from registrar.lint import RULES, Finding, Level, Rule
-from registrar.markdown import LIMIT, escaped, prose, table
+from registrar.markdown import LIMIT, escaped, fitting, prose, table
 from registrar.model import Application
 from registrar.render import number, visible
 
@@ -204,12 +204,7 @@ def markdown(report: Report) -> str:
     rows = [(str(one.level), one.rule, one.application, str(one.place), one.message, one.hint) for one in findings]
     titles = ("Level", "Rule", "Application", "Where", "What", "What to do")
     drawn = table(titles, [tuple(map(_clipped, row)) for row in rows], prose)
-    kept = 0
-    for line in drawn:
-        room -= len(line) + 1
-        if room < 0:
-            break
-        kept += 1
+    kept = fitting(drawn, room)
     if rows:
         lines += ["", *drawn[:kept]]
     if kept < len(drawn):

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -51,20 +51,13 @@ class Token:
 
     access: Secret
     claims: Mapping[str, Any]
+    expires_at: datetime | None = None  # by `exp`, to which Nexus holds it without any allowance for clocks
     expires_in_s: float | None = None  # as the answer says; v2 answers with the token alone
     state: str | None = None
 
     @property
     def user(self) -> str:
         return str(self.claims.get("sub") or self.claims.get("name") or "somebody")
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """The end that Nexus holds it to: `exp`, without any allowance for clocks."""
-        try:
-            return datetime.fromtimestamp(float(self.claims["exp"]), UTC)
-        except (LookupError, TypeError, ValueError, OverflowError, OSError):
-            return None
 
     @property
     def scope(self) -> str:
@@ -107,7 +100,7 @@ class Handshake(Protocol):
         """Delete the API key that an exchange has left; whether Nexus did so."""
 
 
-Visit = Callable[[str, Callable[[str], None]], str]
+Visit = Callable[[str, Callable[[str], object]], str]
 """Have a person visit this URL and return the one that the browser comes back to.
 
 The function given judges it first: it raises ForeignCallback for one that is not ours, or StepFailed.
@@ -147,14 +140,11 @@ class Flow:
     def _authorize(self, state: str) -> Secret:
         url = authorization(self.client, state)
         self.tell(Told("authorize", f"GET {url}"))
-        returned = self.visit(url, lambda callback: self._judge(callback, state))
+        returned = self.visit(url, lambda callback: self._code(callback, state))
         code = self._code(returned, state)
         shown = f"{self.client.redirect_uri}?code={MASK}&state={MASK}"
         self.tell(Told("callback", f"GET {shown}", "a code, and the state is the one that was sent"))
         return code
-
-    def _judge(self, callback: str, state: str) -> None:
-        self._code(callback, state)
 
     def _exchange(self, code: Secret, state: str) -> Token:
         client = self.client

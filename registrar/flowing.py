@@ -16,14 +16,15 @@ from registrar.render import machine, table, visible
 from registrar.secret import Secret
 
 _SHOWN_LINES: Final = 24
-_INDENT: Final = " " * 14
+INDENT: Final = " " * 14
+"""What is said below a step's request begins here."""
 
 
 def step_text(number: int, step: Told) -> str:
     """One step: its number and name, the request, and below it what came of it."""
     head = f"{number}  {step.step:<11}"
     lines = [visible(line) for line in (step.request, step.outcome) if line]
-    return "\n".join([head + lines[0], *(_INDENT + line for line in lines[1:])]) if lines else head.rstrip()
+    return "\n".join([head + lines[0], *(INDENT + line for line in lines[1:])]) if lines else head.rstrip()
 
 
 def outcome_text(client: Client, outcome: Outcome, token: str | None) -> str:

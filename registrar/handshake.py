@@ -14,7 +14,7 @@ from registrar.errors import ServiceError, StepFailed
 from registrar.flow import Called, Token
 from registrar.model import Credential
 from registrar.nexus import Nexus
-from registrar.nexus.answers import claims, elsewhere, error, said
+from registrar.nexus.answers import claims, elsewhere, error, expires_at, said
 from registrar.nexus.session import V1, V2, Anonymous, Generation
 from registrar.nexus.wire import Answer, Failure, Repeat
 from registrar.ports import Examiner, Finding, Verdict
@@ -138,13 +138,14 @@ class FullProof:
 def _token(content: object) -> Token | None:
     """The token of an OAuth object, or of the bare JWT that v2 answers with."""
     if isinstance(content, Secret):
-        return Token(content, claims(content))
+        return Token(content, claims(content), expires_at(content))
     if not isinstance(content, Mapping) or not isinstance(access := content.get("access_token"), Secret):
         return None
     expires, state = content.get("expires_in"), content.get("state")
     return Token(
         access,
         claims(access),
+        expires_at(access),
         float(expires) if isinstance(expires, (int, float)) else None,
         state if isinstance(state, str) else None,
     )

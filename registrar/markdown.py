@@ -35,12 +35,12 @@ def plan_markdown(plan: Plan, *, remarks: Sequence[str] = (), limit: int = LIMIT
     """
     steps = sorted(plan.pending, key=lambda step: not step.breaks_clients)  # what comes last is cut first
     nexus = "" if plan.with_nexus else "Nexus was not asked: manifests are compared with the facts in Vault alone."
-    head = [_heading(plan.target), *(f"> ⚠️ {prose(remark)}" for remark in remarks), nexus, _breaking(plan)]
+    head = [heading(plan.target), *(f"> ⚠️ {prose(remark)}" for remark in remarks), nexus, _breaking(plan)]
     foot = [prose(summary(plan))]
     foot += [f"Digest: `{plan.digest}`"] if plan.pending and plan.with_nexus else []
     blocked = [_item(step.name, step.path, step.reason, step.hint) for step in plan.blocked]
     noted = [_item(step.name, step.path, note) for step in plan.steps for note in _notes(step)]
-    rows = [_line(row) for step in steps for row in _rows(step)]
+    rows = [line(row) for step in steps for row in _rows(step)]
     parts = [_Part("Blocked, until a person decides:", blocked), _Part("", rows, _PLAN), _Part("Notes:", noted)]
     return _composed(head, parts, foot, limit, "registrar plan")
 
@@ -50,7 +50,7 @@ def report_markdown(report: Report, target: Target, *, limit: int = LIMIT) -> st
     outcomes = [outcome for outcome in report.outcomes if outcome.status is not Status.KEPT]
     outcomes.sort(key=lambda outcome: outcome.status is Status.DONE)
     rows = [
-        _line((str(one.status), one.step.operation, name(one.step.name), name(one.step.path), prose(told(one, target))))
+        line((str(one.status), one.step.operation, name(one.step.name), name(one.step.path), prose(told(one, target))))
         for one in outcomes
     ]
     hints = [_item(one.step.name, one.step.path, "", hint) for one in outcomes if (hint := way_on(one))]
@@ -59,13 +59,13 @@ def report_markdown(report: Report, target: Target, *, limit: int = LIMIT) -> st
     foot = [prose(f"Stopped: {report.cause.message}")] if report.cause else []
     foot += [ended + ("; interrupted" if report.interrupted else "") + "."]
     parts = [_Part("How to go on:", hints), _Part("", rows, _REPORT)]
-    return _composed([_heading(target)], parts, foot, limit, "registrar status")
+    return _composed([heading(target)], parts, foot, limit, "registrar status")
 
 
 # ── the parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _heading(target: Target) -> str:
+def heading(target: Target) -> str:
     return f"### {name(target.name)}{' (production)' if target.production else ''}: {code(target.nexus_url)}"
 
 
@@ -118,7 +118,7 @@ def _item(who: str, path: str, reason: str, hint: str = "") -> str:
     return f"- {name(who)} ({name(path)}):{told}" + (f" → {code(hint)}" if hint else "")
 
 
-def _line(row: Iterable[str]) -> str:
+def line(row: Iterable[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
@@ -131,7 +131,7 @@ class _Part:
     def __init__(self, title: str, lines: Sequence[str], columns: Sequence[str] = ()) -> None:
         self._lines, self._taken = lines, len(lines)
         self._before = [title, ""] if title else []
-        self._before += [_line(columns), _line(["---"] * len(columns))] if columns else []
+        self._before += [line(columns), line(["---"] * len(columns))] if columns else []
 
     @property
     def size(self) -> int:
@@ -178,6 +178,15 @@ def _composed(head: Sequence[str], parts: Sequence[_Part], foot: Sequence[str], 
 
 
 _CUT_ROOM: Final = 100  # for the sentence on what is missing
+
+
+def fitting(lines: Sequence[str], room: int) -> int:
+    """How many of these lines fit into so many characters, each with its line break."""
+    for number, text in enumerate(lines):
+        room -= len(text) + 1
+        if room < 0:
+            return number
+    return len(lines)
 
 
 # ── the escapes ───────────────────────────────────────────────────────────────────────────────────────────────────────

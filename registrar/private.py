@@ -35,9 +35,9 @@ def free(file: Path, *, force: bool) -> None:
 def write(file: Path, content: bytes, *, force: bool) -> None:
     """Write it beside and put it there in one step, with `force` in the place of a file or a link, 0600 in any case."""
     free(file, force=force)
-    beside = file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}")
+    beside = beside_of(file)
     try:
-        _written(beside, content)
+        written(beside, content, 0o600)
         if force:
             beside.replace(file)
         else:
@@ -51,10 +51,16 @@ def write(file: Path, content: bytes, *, force: bool) -> None:
             beside.unlink()
 
 
-def _written(file: Path, content: bytes) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def beside_of(file: Path) -> Path:
+    """A name in the same folder that nobody has and nobody looks for."""
+    return file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}")
+
+
+def written(file: Path, content: bytes, mode: int) -> None:
+    """Make a new file with this mode and content, and see it on the disk; OSError where that cannot be."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as stream:
-        os.fchmod(handle, 0o600)  # a umask may have taken the owner's rights too
+        os.fchmod(handle, mode)  # whatever the umask has taken of it
         stream.write(content)
         stream.flush()
         os.fsync(handle)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from registrar.errors import UsageError
+from registrar.private import beside_of, written
 
 
 def free(file: Path) -> None:
@@ -31,14 +31,9 @@ def free(file: Path) -> None:
 def write(file: Path, content: str) -> None:
     """Write it beside, under a name that no collector reads, and put it there in one step; mode 0644."""
     free(file)
-    beside = file.with_name(f".{file.name[:200]}.{secrets.token_hex(8)}")
+    beside = beside_of(file)
     try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(handle, "wb") as stream:
-            os.fchmod(handle, 0o644)  # whatever the umask: the collector is another user
-            stream.write(content.encode(errors="backslashreplace"))
-            stream.flush()
-            os.fsync(handle)
+        written(beside, content.encode(errors="backslashreplace"), 0o644)  # the collector is another user
         beside.replace(file)
     except OSError as error:
         raise _unwritable(file, error.strerror) from None

@@ -15,7 +15,8 @@ from markdown_it.token import Token
 
 from registrar import acts
 from registrar import plan as planning
-from registrar.drift import LIMIT, status_junit, status_markdown
+from registrar.drift import status_junit, status_markdown
+from registrar.markdown import LIMIT
 from registrar.model import Target
 from registrar.render import status_text
 from registrar.status import STATES, Row, Status, survey

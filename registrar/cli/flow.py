@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from registrar.flow import Told, Visit
 
 
-_INDENT = " " * 14  # below a step's request
-
-
 @examples(
     {
         "registrar flow viewer": "In a browser on this machine, where the redirect URI is too",
@@ -78,8 +75,8 @@ def flow(
         connection = Connection(settings, opening.vault(settings), None, None, opening.colour, opening.verbose)
         client = _here(fetch(connection, name), connection)
         with _visiting(client, paste=paste, browser=not no_browser, wait_s=wait) as visit:
-            course = Flow(client, opening.proof(settings), opening.handshake(settings), visit, tell, expiration, call)
-            outcome = replace(course, keep=show_token).run()
+            proof, handshake = opening.proof(settings), opening.handshake(settings)
+            outcome = Flow(client, proof, handshake, visit, tell, expiration, call, keep=show_token).run()
     token = outcome.token.access.reveal() if show_token else None
     if output is Format.JSON:
         document(flowing.outcome_json(client, steps, outcome, token))
@@ -110,21 +107,22 @@ def _visiting(client: Client, *, paste: bool, browser: bool, wait_s: float) -> I
         return
     from registrar.callback import listening
     from registrar.cli.browsing import opened
+    from registrar.flowing import INDENT
 
     with listening(client.redirect_uri) as listener:
 
-        def visit(url: str, judge: Callable[[str], None]) -> str:
-            listener.expect(judge, lambda told: say(f"{_INDENT}{told}; still waiting"))
+        def visit(url: str, judge: Callable[[str], object]) -> str:
+            listener.expect(judge, lambda told: say(f"{INDENT}{told}; still waiting"))
             if browser and opened(url):
-                say(f"{_INDENT}Your browser has the link: sign in there. Waiting for it to come back…")
+                say(f"{INDENT}Your browser has the link: sign in there. Waiting for it to come back…")
             else:
-                say(f"{_INDENT}Open this in a browser on this machine:\n\n{url}\n")
+                say(f"{INDENT}Open this in a browser on this machine:\n\n{url}\n")
             return listener.wait(wait_s)
 
         yield visit
 
 
-def _pasted(url: str, judge: Callable[[str], None]) -> str:
+def _pasted(url: str, judge: Callable[[str], object]) -> str:
     """The address that somebody copies out of the browser: hidden, since it holds a code."""
     from registrar.flow import ForeignCallback
 

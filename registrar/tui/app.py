@@ -368,17 +368,10 @@ class RegistrarApp(App[None]):
         self._close_messages_no_wait()
 
     def _handle_exception(self, error: Exception) -> None:
-        # Textual's palette goes on to gather commands once it has been left, and finds its list gone.
-        if isinstance(error, WorkerFailed) and isinstance(error.error, NoMatches) and not self._has_palette:
+        if _of_left_palette(error):
             return
         self.crash = error
         super()._handle_exception(error)
-
-    @property
-    def _has_palette(self) -> bool:
-        from textual.command import CommandPalette
-
-        return any(isinstance(screen, CommandPalette) and screen.is_attached for screen in self.screen_stack)
 
     def freshness(self) -> Content:
         """How old what is shown is, and what is wrong with it."""
@@ -391,3 +384,9 @@ class RegistrarApp(App[None]):
         if self.trouble:
             return Content.styled(f"STALE, {old}", "reverse")
         return Content(old) if seconds >= 10 else Content("fresh")
+
+
+def _of_left_palette(error: Exception) -> bool:
+    """Whether it is Textual's palette, which goes on to gather commands once it has been left, and finds no list."""
+    cause = error.error if isinstance(error, WorkerFailed) else None
+    return isinstance(cause, NoMatches) and "'CommandList' on CommandPalette" in str(cause)

@@ -22,6 +22,7 @@ import registrar.vault.wire
 from registrar.cli import main
 from registrar.cli.opened import Opened
 from registrar.model import Application, Registered, Target
+from registrar.tui import app as app_module
 from registrar.tui import intents, rows
 from registrar.tui.app import RegistrarApp
 from registrar.tui.screens.edit import Edit
@@ -487,8 +488,15 @@ def test_a_palette_that_is_left_at_once_ends_nothing(desk: Desk) -> None:
     async def look() -> None:
         async with sitting(desk.app()) as at:
             await at.until("+ 2 new")
-            at.app._handle_exception(WorkerFailed(NoMatches("CommandList")))
+            gone = NoMatches("No nodes match 'CommandList' on CommandPalette(id='--command-palette')")
+            at.app._handle_exception(WorkerFailed(gone))
             assert at.app.crash is None
+            others = (
+                gone,
+                WorkerFailed(NoMatches("No nodes match '#list' on Applications()")),
+                WorkerFailed(KeyError()),
+            )
+            assert not any(map(app_module._of_left_palette, others))
             for _ in range(10):
                 await at.pilot.press("ctrl+p", "enter")
             await at.settled()
