@@ -60,6 +60,11 @@ class Call:
     rooted: bool = False
 
     @property
+    def of_engine(self) -> bool:
+        """Whether a secrets engine answers it, and not Vault itself."""
+        return not self.path.startswith(("sys/", "auth/"))
+
+    @property
     def capability(self) -> str:
         """What a policy has to grant for this call."""
         if self.method == "POST":
@@ -286,7 +291,7 @@ def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """From requests' exception inwards: it and urllib3 keep the cause as an argument or as `reason`."""
+    """From urllib3's exception inwards: it keeps the cause as an argument or as `reason`."""
     inner: BaseException | None = error
     while inner is not None:
         yield inner

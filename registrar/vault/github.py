@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
-import requests
 from urllib3.exceptions import HTTPError
 
 from registrar.errors import AccessDenied, Unreachable
 from registrar.secret import Secret
 from registrar.tls import Tls
-from registrar.vault.wire import SystemTls, proxies_for
+from registrar.vault.pool import Pool, content
 
 _TIMEOUT_S: Final = 30
+_LIMIT_BYTES: Final = 1 << 20
 
 
 def id_token(url: str, token: Secret, audience: str, proxies: Mapping[str, str]) -> Secret:
@@ -34,24 +35,20 @@ def id_token(url: str, token: Secret, audience: str, proxies: Mapping[str, str])
 
 def _outcome(url: str, token: Secret, audience: str, proxies: Mapping[str, str]) -> Secret | int | str:
     """The id token, the status of an answer without one, or what kept the answer away."""
-    with requests.Session() as session:
-        session.trust_env = False
-        # the system's certificates, as for Vault: requests has its own, which lack those of an agency or its proxy
-        session.mount("https://", SystemTls(Tls("GITHUB").context(), None))
-        try:
-            answer = session.get(
-                url,
-                params={"audience": audience} if audience else None,
-                headers={"Authorization": f"Bearer {token.reveal()}"},
-                proxies=proxies_for(url, proxies),
-                timeout=_TIMEOUT_S,
-                allow_redirects=False,
-            )
-        # OSError: every exception of requests is one, and holds the request; of older ones urllib3's come through
-        except (OSError, HTTPError) as error:
-            return type(error).__name__
-    found = _value(answer.content) if answer.status_code == 200 else None
-    return found or int(answer.status_code)
+    if not url.startswith(("https://", "http://")):
+        return "its address is none"
+    pool = Pool(Tls("GITHUB").context(), proxies=proxies)
+    if audience:
+        url = f"{url}{'&' if '?' in url else '?'}{urlencode({'audience': audience})}"
+    try:
+        answer = pool.request("GET", url, headers={"Authorization": f"Bearer {token.reveal()}"}, timeout_s=_TIMEOUT_S)
+        text = content(answer, _LIMIT_BYTES)
+    except (OSError, HTTPError) as error:  # which hold the request
+        return type(error).__name__
+    finally:
+        pool.close()
+    found = _value(text) if answer.status == 200 else None
+    return found or answer.status
 
 
 def _value(text: bytes) -> Secret | None:

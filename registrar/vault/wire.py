@@ -1,7 +1,8 @@
 """The conversation with Vault: connections, redirects and what may be asked again.
 
-Owns the connection pool and whatever hvac and requests do behind one's back. Must never keep one of their exceptions or
-responses, which hold the token and the secret, and knows nothing of records.
+Owns what is sent, by whom, and the reading of what comes back: a secrets engine is spoken to directly, since each step
+of a run does so, Vault itself by hvac. Must never keep an exception or a response of a library, which hold the token
+and the secret, and knows nothing of records.
 """
 
 from __future__ import annotations
@@ -11,35 +12,42 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
-from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import requests
-from hvac.adapters import RawAdapter
-from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 import registrar
 from registrar.errors import ServiceError, UsageError
 from registrar.secret import Secret
 from registrar.tls import Tls
-from registrar.uri import Uri
 from registrar.vault.answers import HEADER_WORD, Answer, Call, NotTrusted, decoded, encoded, failure, secrets_in
+from registrar.vault.pool import Pool, content
+
+if TYPE_CHECKING:
+    from hvac.adapters import RawAdapter
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one exchange; never a body."""
 
 _LIMIT_BYTES: Final = 64 << 20
-_CHUNK_BYTES: Final = 64 << 10
 _PAUSES_S: Final = (0.1, 0.4)  # between the tries of a question
 _PASSING: Final = frozenset({500, 502, 503, 504})
 _NOTHING_DONE: Final = frozenset({412, 429})  # a standby that lags behind, a quota
 _INDEX: Final = "X-Vault-Index"
 
 
+class _There(NamedTuple):
+    """Where a request goes."""
+
+    origin: str
+    namespace: str
+
+
 class Wire:
-    """A pool of connections to one Vault, safe to share between threads."""
+    """The requests to one Vault over a pool of connections, safe to share between threads."""
 
     def __init__(
         self,
@@ -55,24 +63,15 @@ class Wire:
     ) -> None:
         _check(addr, namespace)
         self.addr = addr.rstrip("/")
-        self._namespace = namespace
-        self._proxies = dict(proxies or {})
         self._timeout_s = timeout_s
         self._trace = trace
         self._newest = _Newest()
-        self._session = requests.Session()
-        self._session.trust_env = False  # else ~/.netrc adds an Authorization header
-        self._session.headers.update(
-            {"User-Agent": f"registrar/{registrar.__version__}", "Accept-Encoding": "identity"}
+        self._pool = Pool(
+            tls or Tls("VAULT").context(), server_name=server_name, proxies=proxies, connections=connections
         )
-        context = tls or Tls("VAULT").context()
-        # hvac takes `verify` from a session that has one, whatever its own argument says
-        self._session.verify = context.verify_mode is not ssl.CERT_NONE
-        # requests keeps ten connections and throws the others away after use
-        self._session.mount("https://", SystemTls(context, server_name, pool_maxsize=connections, pool_block=True))
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=connections, pool_block=True))
-        self._here = self._adapter(self.addr, namespace)
-        self._root = self._adapter(self.addr, "")
+        self._here = _There(self.addr, namespace)
+        self._root = _There(self.addr, "")
+        self._adapters: dict[_There, RawAdapter] = {}
 
     def send(
         self, call: Call, token: Secret | None, *, timeout_s: float | None = None, tries: int = 3
@@ -89,7 +88,7 @@ class Wire:
         return self._exchange(call, token, ends)
 
     def close(self) -> None:
-        self._session.close()
+        self._pool.close()
 
     def _exchange(self, call: Call, token: Secret | None, ends: float) -> Answer | ServiceError:
         """One request, and once more where a standby names the active node: it has done nothing with the first."""
@@ -100,31 +99,21 @@ class Wire:
                 return self._send(active, call, token, ends)
         return outcome
 
-    def _send(self, adapter: RawAdapter, call: Call, token: Secret | None, ends: float) -> Answer | ServiceError:
+    def _send(self, there: _There, call: Call, token: Secret | None, ends: float) -> Answer | ServiceError:
         started = time.monotonic()
         outcome: Answer | ServiceError
+        ask = self._directly if call.of_engine else self._by_hvac
         try:
-            response = adapter.request(
-                call.method,
-                f"/v1/{quote(call.path)}",
-                headers=self._headers(token),
-                params=call.query,
-                data=encoded(call.body),
-                timeout=max(ends - started, 0.001),
-                stream=True,
-                raise_exception=False,
+            response = ask(there, call, self._headers(token), max(ends - started, 0.001))
+            outcome = Answer(
+                response.status,
+                decoded(content(response, _LIMIT_BYTES), sealed=call.sealed),
+                response.headers.get("Date", ""),
+                response.headers.get("Location", ""),
+                _seconds(response.headers.get("Retry-After", "")),
+                hidden=(*([token] if token else []), *secrets_in(call.body)),
             )
-            with closing(response):
-                outcome = Answer(
-                    response.status_code,
-                    decoded(_content(response), sealed=call.sealed),
-                    response.headers.get("Date", ""),
-                    response.headers.get("Location", ""),
-                    _seconds(response.headers.get("Retry-After", "")),
-                    hidden=(*([token] if token else []), *secrets_in(call.body)),
-                )
-                self._newest.see(response.headers.get(_INDEX, ""))
-        # OSError: every exception of requests is one, and of older ones those of urllib3 and ssl come through
+            self._newest.see(response.headers.get(_INDEX, ""))
         except (OSError, HTTPError) as error:
             outcome = failure(call, self.addr, error)
         if self._trace:
@@ -133,27 +122,41 @@ class Wire:
                 self._trace(call.method, f"/v1/{call.path}", status, (time.monotonic() - started) * 1000)
         return outcome
 
+    def _directly(self, there: _There, call: Call, headers: dict[str, str], timeout_s: float) -> BaseHTTPResponse:
+        headers["X-Vault-Request"] = "true"
+        if there.namespace:
+            headers["X-Vault-Namespace"] = there.namespace
+        query = f"?{urlencode(call.query)}" if call.query else ""
+        url = f"{there.origin}/v1/{quote(call.path)}{query}"
+        return self._pool.request(call.method, url, headers=headers, body=encoded(call.body), timeout_s=timeout_s)
+
+    def _by_hvac(self, there: _There, call: Call, headers: dict[str, str], timeout_s: float) -> BaseHTTPResponse:
+        from registrar.vault.hvac_adapter import adapter
+
+        if there not in self._adapters:
+            self._adapters[there] = adapter(*there, self._pool)
+        response = self._adapters[there].request(
+            call.method,
+            f"/v1/{quote(call.path)}",
+            headers=headers,
+            params=call.query,
+            data=encoded(call.body),
+            timeout=timeout_s,
+            stream=True,
+            raise_exception=False,
+        )
+        answer: BaseHTTPResponse = response.raw
+        return answer
+
     def _headers(self, token: Secret | None) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "User-Agent": f"registrar/{registrar.__version__}"}
         if token:
             headers["X-Vault-Token"] = token.reveal()
         if self._newest.state:
             headers[_INDEX] = self._newest.state
         return headers
 
-    def _adapter(self, origin: str, namespace: str) -> RawAdapter:
-        """hvac's adapter, not its Client: that one reads VAULT_* and ~/.vault-token and, in 1.0, replaces `cert`."""
-        session = self._session
-        return RawAdapter(
-            origin,
-            verify=session.verify,
-            proxies=proxies_for(origin, self._proxies),
-            allow_redirects=False,  # requests turns a redirected POST into a GET, whose 200 would read as written
-            session=session,
-            namespace=namespace or None,
-        )
-
-    def _active_node(self, location: str, path: str) -> RawAdapter | None:
+    def _active_node(self, location: str, path: str) -> _There | None:
         """Where a standby sends us, or None where it is no place to carry a token to.
 
         A standby changes the host alone, so another path is somebody else's redirect.
@@ -162,26 +165,7 @@ class Wire:
         encrypted = there.scheme == "https" or (there.scheme == "http" and self.addr.startswith("http:"))
         if not encrypted or not there.hostname or unquote(there.path) != f"/v1/{path}":
             return None
-        return self._adapter(f"{there.scheme}://{there.netloc.rpartition('@')[2]}", self._namespace)
-
-
-class SystemTls(HTTPAdapter):
-    """Connections by this context alone: requests would add certifi's authorities and leave out the system's."""
-
-    def __init__(self, context: ssl.SSLContext, server_name: str | None, **options: Any) -> None:
-        self._ours: dict[str, Any] = {"ssl_context": context}
-        if server_name:
-            self._ours["server_hostname"] = server_name
-        super().__init__(**options)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, **options, **self._ours)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, **options, **self._ours)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002 (requests' signature)
-        conn.cert_reqs = "CERT_REQUIRED" if verify else "CERT_NONE"
+        return self._here._replace(origin=f"{there.scheme}://{there.netloc.rpartition('@')[2]}")
 
 
 class _Newest:
@@ -224,24 +208,8 @@ def _nothing_done(answer: Answer) -> bool:
     return new or answer.status in _NOTHING_DONE
 
 
-def proxies_for(origin: str, proxies: Mapping[str, str]) -> dict[str, str]:
-    """The proxies for this address; `no` names those that are reached without, and nobody's own machine is by one."""
-    direct = Uri.parse(origin).loopback or requests.utils.should_bypass_proxies(origin, proxies.get("no", ""))
-    return {} if direct else {scheme: proxy for scheme, proxy in proxies.items() if scheme != "no"}
-
-
 def _seconds(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 6 else 0
-
-
-def _content(response: requests.Response) -> bytes:
-    """The body, or nothing where it has more than 64 MiB: requests itself would hold whatever comes."""
-    content = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        content += chunk
-        if len(content) > _LIMIT_BYTES:
-            return b""
-    return bytes(content)
 
 
 def _check(addr: str, namespace: str) -> None:

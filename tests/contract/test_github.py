@@ -99,7 +99,7 @@ def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(github, "_TIMEOUT_S", 0.2)
     with listening() as silent:
         error = refused(Unreachable, silent.url)
-    assert (error.message, error.exit_code) == ("no answer of GitHub about an id token (ReadTimeout)", 3)
+    assert (error.message, error.exit_code) == ("no answer of GitHub about an id token (ReadTimeoutError)", 3)
 
 
 def test_proxies() -> None:

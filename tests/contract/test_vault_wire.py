@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import ssl
@@ -410,6 +411,31 @@ class TestSurroundings:
             vault = Vault("http://vault.invalid:8200", token=TOKEN, proxies={"http": proxy.url})
             assert vault.read("viewer") is None
             assert proxy.seen[0].target == "http://vault.invalid:8200/v1/secret/data/nexus/viewer"
+            assert "proxy-authorization" not in proxy.seen[0].headers
+            vault.close()
+
+    @pytest.mark.parametrize("scheme", ["http://", ""])
+    def test_a_proxy_is_told_who_we_are_whoever_asks(self, scheme: str) -> None:
+        """A secrets engine is asked directly, Vault itself by hvac; both over the same connections."""
+        with facing(saying(answer(404, {"errors": []}, keep=True))) as (_, proxy):
+            address = proxy.url.replace("http://", "http://us%40here:pass%3Aword@" if scheme else "")
+            vault = Vault("http://vault.invalid:8200", token=TOKEN, proxies={"http": address}, connections=1)
+            assert vault.read("viewer") is None
+            with pytest.raises(ServiceError):
+                vault.check([])
+            assert proxy.connections == 1
+            assert {seen.target.split("?")[0].rpartition("/")[2] for seen in proxy.seen} >= {"viewer", "health"}
+            told = f"Basic {base64.b64encode(b'us@here:pass:word').decode()}" if scheme else None
+            assert {seen.headers.get("proxy-authorization") for seen in proxy.seen} == {told}
+            vault.close()
+
+    def test_some_hosts_are_reached_without_the_proxy(self) -> None:
+        with facing(saying(answer(404, {"errors": []}))) as (_, proxy):
+            proxies = {"http": proxy.url, "no": ".invalid"}
+            vault = Vault("http://vault.invalid:8200", token=TOKEN, proxies=proxies)
+            with pytest.raises(Unreachable, match="no connection to Vault"):
+                vault.read("viewer")
+            assert proxy.seen == []
             vault.close()
 
     def test_the_namespace_goes_with_all_but_health(self) -> None:

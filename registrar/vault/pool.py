@@ -1,0 +1,110 @@
+"""Connections to Vault by urllib3: kept, bounded, to one address directly or by a proxy.
+
+Owns the pool, which certificates count and which proxy is used. Must never follow a redirect or send anything twice,
+and knows nothing of what is sent. hvac, for the few questions that are its, is lent the same connections.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3.util import make_headers
+
+from registrar.uri import Uri
+
+CHUNK_BYTES: Final = 64 << 10
+
+
+class Pool:
+    """Connections to any number of servers, at most so many to each; safe to share between threads."""
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        *,
+        server_name: str | None = None,
+        proxies: Mapping[str, str] | None = None,
+        connections: int = 1,
+    ) -> None:
+        self._proxies = dict(proxies or {})
+        self._options: dict[str, Any] = {
+            "maxsize": connections,
+            "block": True,
+            # by this context alone: the system's certificates and not certifi's, an agency's own are installed there
+            "ssl_context": tls,
+            "cert_reqs": tls.verify_mode,
+        }
+        if server_name:
+            self._options["server_hostname"] = server_name
+        self._direct = PoolManager(**self._options)
+        self._managers: dict[str, PoolManager] = {}
+        self._choosing = threading.Lock()
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, timeout_s: float
+    ) -> BaseHTTPResponse:
+        """The answer, whose content is yet to be read; OSError or urllib3's HTTPError where there is none."""
+        return self._manager(url).urlopen(
+            method,
+            url,
+            headers=headers,
+            body=body,
+            timeout=timeout_s,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+        )
+
+    def close(self) -> None:
+        """End the connections that nobody uses."""
+        for manager in (self._direct, *self._managers.values()):
+            manager.clear()
+
+    def _manager(self, url: str) -> PoolManager:
+        """Whoever connects to this server: chosen once, since every request of a run comes by here."""
+        origin = "/".join(url.split("/", 3)[:3])
+        with self._choosing:
+            if origin not in self._managers:
+                self._managers[origin] = self._chosen(origin)
+            return self._managers[origin]
+
+    def _chosen(self, origin: str) -> PoolManager:
+        proxy = proxy_for(origin, self._proxies)
+        return ProxyManager(proxy, proxy_headers=_identity(proxy), **self._options) if proxy else self._direct
+
+
+def content(response: BaseHTTPResponse, limit_bytes: int) -> bytes:
+    """The whole body, or nothing where it is longer than that; the connection goes back, or ends with what is left."""
+    found = bytearray()
+    try:
+        for chunk in response.stream(CHUNK_BYTES):
+            found += chunk
+            if len(found) > limit_bytes:
+                return b""
+    finally:
+        response.close()
+        response.release_conn()
+    return bytes(found)
+
+
+def proxy_for(origin: str, proxies: Mapping[str, str]) -> str:
+    """The proxy for this server or none; `no` names those that are reached without, and nobody's own machine is."""
+    if not proxies or Uri.parse(origin).loopback:
+        return ""
+    from requests.utils import should_bypass_proxies  # NO_PROXY as it is usually read: suffixes, ports and networks
+
+    proxy = "" if should_bypass_proxies(origin, proxies.get("no", "")) else proxies.get(urlsplit(origin).scheme, "")
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def _identity(proxy: str) -> dict[str, str]:
+    """Who we are to a proxy whose address says so."""
+    there = urlsplit(proxy)
+    if there.username is None:
+        return {}
+    return make_headers(proxy_basic_auth=f"{unquote(there.username)}:{unquote(there.password or '')}")
