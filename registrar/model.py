@@ -234,19 +234,23 @@ class Facts:
         """
         if not metadata or metadata.get(MANAGED_BY[0]) != MANAGED_BY[1]:
             return None
-        values = {name.replace("-", "_"): value for name, value in metadata.items()}
-        texts = {name: values.get(name, "") for name in _TEXTS}
-        own = {f.name for f in fields(cls)} | {MANAGED_BY[0].replace("-", "_")}
-        others = tuple(sorted((key, value) for key, value in metadata.items() if key.replace("-", "_") not in own))
-        plain = replace(cls(**texts), protected=values.get("protected") == "true", others=others)  # type: ignore[arg-type]
+        values: dict[str, Any] = {}
+        others: list[tuple[str, str]] = []
         garbled = False
-        for name, parse in _PARSED.items():
-            if text := values.get(name):
+        for key, text in metadata.items():
+            name = key.replace("-", "_")
+            if name in _TEXTS:
+                values[name] = text
+            elif parse := _PARSED.get(name):
                 try:
-                    plain = replace(plain, **{name: parse(text)})
+                    values |= {name: parse(text)} if text else {}
                 except ValueError:
                     garbled = True
-        return replace(plain, version=0) if garbled else plain
+            elif key != MANAGED_BY[0]:
+                others.append((key, text))
+        if garbled:
+            values["version"] = 0
+        return cls(**values, others=tuple(sorted(others)))
 
     def unfit(self) -> list[str]:
         """The keys whose values Vault would refuse: longer than 512 bytes or not printable."""
@@ -267,6 +271,7 @@ def _moment(text: str) -> datetime:
 _PARSED: Final[Mapping[str, Callable[[str], Any]]] = {
     "version": int,
     "state": State,
+    "protected": "true".__eq__,
     "registered_at": _moment,
     "rotated_at": _moment,
     "proven_at": _moment,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -130,44 +130,35 @@ class Options:
     accept_nexus: str = ""
 
 
-@dataclass(frozen=True)
 class Case:
-    """One path with everything that a decision asks about it."""
+    """One path with everything that a decision asks about it; what every decision asks is there from the start."""
 
-    world: World
-    options: Options
-    path: str
+    def __init__(self, world: World, options: Options, path: str) -> None:
+        self.world = world
+        self.options = options
+        self.path = path
+        self.record = world.by_path.get(path)
+        self.facts = self.record.facts if self.record else None
+        self.kind = self.record.kind if self.record else Kind.NONE
 
-    @cached_property
-    def record(self) -> Record | None:
-        return self.world.by_path.get(self.path)
-
-    @cached_property
-    def facts(self) -> Facts | None:
-        return self.record.facts if self.record else None
-
-    @cached_property
-    def kind(self) -> Kind:
-        return self.record.kind if self.record else Kind.NONE
-
-    @cached_property
+    @property
     def name(self) -> str:
         if application := self.world.wanted.get(self.path):
             return application.name
         return self.facts.name if self.facts and self.facts.name else self.path
 
-    @cached_property
+    @property
     def registered(self) -> Registered | None:
         """The application that the record's client id explains, if Nexus has it."""
         return self.world.by_client.get(self.facts.client_id) if self.facts else None
 
-    @cached_property
+    @property
     def marked(self) -> tuple[Registered, ...]:
         """Marked applications of this path, but for those that a record names: their secret is stored."""
         explained = self.world.explained
         return tuple(marked for marked in self.world.marked.get(self.path, ()) if marked.client_id not in explained)
 
-    @cached_property
+    @property
     def strangers(self) -> tuple[Registered, ...]:
         return self.world.strangers.get(same_name(self.name), ())
 
@@ -176,7 +167,7 @@ class Case:
         registered = self.world.by_client.get(client_id)
         return registered is not None and not registered.archived
 
-    @cached_property
+    @property
     def elsewhere(self) -> bool:
         """Whether the record was made for another server than the target's."""
         facts = self.facts
@@ -184,7 +175,7 @@ class Case:
             facts is not None and facts.nexus not in ("", self.world.target.nexus_url) and self.kind is not Kind.EMPTY
         )
 
-    @cached_property
+    @property
     def prefix(self) -> str | None:
         """The folder with a lock of its own that this path is in."""
         return next((folder for folder in self.world.nested if self.path.startswith(f"{folder}/")), None)
@@ -429,9 +420,7 @@ def _update(
 ) -> Update | None:
     """The Update with these edits and whatever differs in the facts, if there is anything."""
     wanted = described(facts, application, case.world.target, case.world.domain or facts.domain)
-    before, after = facts.metadata(), wanted.metadata()
-    differing = (key for key in sorted(before | after) if before.get(key) != after.get(key))
-    in_vault = tuple(Change(key, before.get(key, ""), after.get(key, "")) for key in differing)
+    in_vault = () if wanted == facts else _facts_changes(facts.metadata(), wanted.metadata())
     if not edits and not in_vault:
         return None
     released = {part.partition(":")[0] for part in facts.fingerprint.split()} - application.declared().keys()
@@ -439,6 +428,11 @@ def _update(
     reason = "differs from the manifest" if edits else "only the facts in Vault differ"
     notes += [note] if note else []
     return case.step(Update, reason, application=application, edits=edits, facts=in_vault, notes=tuple(notes))
+
+
+def _facts_changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
+    differing = (key for key in sorted({*before, *after}) if before.get(key) != after.get(key))
+    return tuple(Change(key, before.get(key, ""), after.get(key, "")) for key in differing)
 
 
 def _undeclared(case: Case) -> Step | None:

@@ -63,9 +63,9 @@ def _at_once(session: Session, place: Place, folder: str) -> _Entries | None:
         if answer.nothing and not after:
             return None  # nothing is there, or not for this endpoint: `metadata` has the last word
         keys = _keys(answer)
-        known = answer.data.get("key_info", {})
+        known, at = answer.data.get("key_info", {}), answer.at
         for key in keys:
-            found[key] = None if key.endswith("/") else record_of(folder + key, known.get(key, {}), answer.at)
+            found[key] = None if key.endswith("/") else record_of(folder + key, known.get(key, {}), at)
         if len(keys) < PAGE or keys[-1] == after:
             return found
         after = keys[-1]
