@@ -12,7 +12,7 @@ import secrets
 import string
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, unquote

@@ -22,7 +22,6 @@ from registrar.model import (
     Former,
     Kind,
     Mark,
-    Record,
     Registered,
     State,
     Target,

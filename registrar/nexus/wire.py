@@ -12,8 +12,9 @@ import enum
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from queue import Empty, LifoQueue
 from time import monotonic, sleep
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -117,21 +118,12 @@ class Wire:
         self._decode = decode
         self._timeout_s = timeout_s
         self._trace = trace
-        self._client = httpx.Client(
-            # The system's certificates and not those of certifi: an agency's own CA is installed there.
-            verify=ssl.create_default_context() if verify is True else verify,
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            # The environment's proxies count, but nobody's own machine is reached by one. httpx before 0.24 takes an
-            # Authorization header from ~/.netrc too, where a request has none; so an Auth that does nothing is first.
-            trust_env=not Uri.parse(root).loopback,
-            auth=httpx.Auth(),
-            follow_redirects=False,
-            # v2 answers a problem as an empty 500 to whoever does not accept JSON.
-            headers={"Accept": "application/json", "User-Agent": f"registrar/{__version__}"},
-        )
+        # The system's certificates and not those of certifi: an agency's own CA is installed there.
+        context = ssl.create_default_context() if verify is True else verify
+        self._clients = _Clients(lambda: _client(root, context), connections)
 
     def close(self) -> None:
-        self._client.close()
+        self._clients.close()
 
     def send(
         self,
@@ -166,7 +158,9 @@ class Wire:
         began = monotonic()
         outcome: Answer | Failure
         try:
-            outcome = self._exchange(self._request(sent, deadline - began), deadline, sent.secrets)
+            with self._clients.one(deadline - began) as client:
+                request = self._request(client, sent, deadline - monotonic())
+                outcome = self._exchange(client, request, deadline, sent.secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome = _failure(error)
         if isinstance(outcome, Failure):
@@ -177,7 +171,7 @@ class Wire:
                 self._trace(sent.method, sent.shown, status, (monotonic() - began) * 1000)
         return outcome
 
-    def _request(self, sent: _Sent, timeout_s: float) -> httpx.Request:
+    def _request(self, client: httpx.Client, sent: _Sent, timeout_s: float) -> httpx.Request:
         headers = {} if sent.token is None else {"Authorization": f"Bearer {sent.token.reveal()}"}
         content = None
         if sent.body is not None and sent.form:
@@ -186,7 +180,7 @@ class Wire:
         elif sent.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(sent.body, default=_opened).encode()
-        return self._client.build_request(
+        return client.build_request(
             sent.method,
             self._root + sent.path + ("" if sent.last is None else quote(sent.last.reveal(), safe="")),
             params={name: _opened(value) for name, value in sent.query.items()} or None,
@@ -195,8 +189,10 @@ class Wire:
             timeout=max(timeout_s, 0.001),
         )
 
-    def _exchange(self, request: httpx.Request, deadline: float, sent: Sequence[Secret]) -> Answer | Failure:
-        response = self._client.send(request, stream=True)
+    def _exchange(
+        self, client: httpx.Client, request: httpx.Request, deadline: float, sent: Sequence[Secret]
+    ) -> Answer | Failure:
+        response = client.send(request, stream=True)
         try:
             body = bytearray()
             late = False
@@ -212,6 +208,52 @@ class Wire:
             response.close()
         content = bytes(body) if response.is_success else hide(bytes(body), sent)
         return Answer(response.status_code, response.headers, self._decode(response.status_code, content))
+
+
+class _Clients:
+    """The connections, at most so many and the last one used first, each with a client of its own.
+
+    One client for all of them looks at every idle connection before each request, and lets the threads wait for that.
+    """
+
+    def __init__(self, make: Callable[[], httpx.Client], connections: int) -> None:
+        self._make = make
+        self._idle: LifoQueue[httpx.Client | None] = LifoQueue()
+        for _ in range(connections):
+            self._idle.put(None)
+
+    @contextlib.contextmanager
+    def one(self, timeout_s: float) -> Iterator[httpx.Client]:
+        """A client that nobody else uses meanwhile; PoolTimeout where none becomes free in time."""
+        try:
+            client = self._idle.get(timeout=max(timeout_s, 0))
+        except Empty:
+            raise httpx.PoolTimeout("") from None
+        try:
+            client = client or self._make()
+            yield client
+        finally:
+            self._idle.put(client)
+
+    def close(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                if client := self._idle.get_nowait():
+                    client.close()
+
+
+def _client(root: str, verify: ssl.SSLContext | bool) -> httpx.Client:
+    return httpx.Client(
+        verify=verify,
+        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+        # The environment's proxies count, but nobody's own machine is reached by one. httpx before 0.24 takes an
+        # Authorization header from ~/.netrc too, where a request has none; so an Auth that does nothing is first.
+        trust_env=not Uri.parse(root).loopback,
+        auth=httpx.Auth(),
+        follow_redirects=False,
+        # v2 answers a problem as an empty 500 to whoever does not accept JSON.
+        headers={"Accept": "application/json", "User-Agent": f"registrar/{__version__}"},
+    )
 
 
 def _opened(value: object) -> str:
