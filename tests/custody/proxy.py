@@ -111,7 +111,10 @@ class Rule:
 
 
 class Proxy:
-    """Forwards to `upstream` unless a rule says otherwise; `seen` is every request in order."""
+    """Forwards to `upstream` unless a rule says otherwise; `seen` is every request in order.
+
+    `connections` is how many were accepted.
+    """
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream).netloc
@@ -121,6 +124,7 @@ class Proxy:
         self.kept: list[Exchange] = []
         self.before: Callable[[Exchange], None] | None = None
         self.after: Callable[[Exchange, Answer], None] | None = None
+        self.connections = 0
         self.keeps_alive = True
         self.lifted = threading.Event()
         self._port = socket.socket()  # never listens: the port stays ours while nobody does
@@ -225,6 +229,11 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = 1 << 16  # head and body in one segment: apart, each answer waits 40 ms for a delayed ACK
+
+            def setup(self) -> None:
+                with proxy._lock:
+                    proxy.connections += 1
+                super().setup()
 
             def __getattr__(self, name: str) -> Callable[[], None]:
                 if name.startswith("do_"):
