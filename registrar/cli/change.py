@@ -34,7 +34,7 @@ class Manner:
     """How a change is carried out: whether it asks first, how many steps at once, how long it waits for another run."""
 
     yes: bool
-    parallelism: int
+    parallelism: int | None
     lock_timeout_s: float
 
 
@@ -46,10 +46,8 @@ def change_options(command: Command) -> Command:
         click.Option(
             ["--parallelism"],
             type=click.IntRange(1, 64),
-            default=8,
-            show_default=True,
             metavar="N",
-            help="Steps at once.",
+            help="Steps at once; default: 4, and up to 16 for as long as more bring more to an end.",
         ),
         click.Option(
             ["--lock-timeout", "lock_timeout_s"],
@@ -68,7 +66,7 @@ def _with_manner(callback: Callable[..., Any] | None) -> Callable[..., Any] | No
         return None
 
     @functools.wraps(callback)
-    def called(*positional: Any, yes: bool, parallelism: int, lock_timeout_s: float, **rest: Any) -> Any:
+    def called(*positional: Any, yes: bool, parallelism: int | None, lock_timeout_s: float, **rest: Any) -> Any:
         return callback(*positional, manner=Manner(yes, parallelism, lock_timeout_s), **rest)
 
     return called

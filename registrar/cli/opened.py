@@ -172,9 +172,7 @@ class Opened:
                 on_wait=lambda held: ask.say(f"Waiting for another run: {_who(held)}"),
                 on_stale=lambda dead: ask.say(f"Taking over the lock of a run that has stopped: {_who(dead)}"),
             )
-            course = reconcile.Course(
-                lambda _: ask.hear, ask.stop, reconcile.Pace(parallelism=_PARALLELISM), credentials=shown
-            )
+            course = reconcile.Course(lambda _: ask.hear, ask.stop, credentials=shown)
             return reconcile.locked(
                 connection.services,
                 holder,

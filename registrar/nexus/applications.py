@@ -58,7 +58,7 @@ class Nexus:
         timeout_s: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
-        connections: int = 32,
+        connections: int = 64,
     ) -> None:
         self._session = Session(
             url,

@@ -232,7 +232,7 @@ class Anonymous:
         timeout_s: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
-        connections: int = 32,
+        connections: int = 64,
     ) -> None:
         self._wire = Wire(
             api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections

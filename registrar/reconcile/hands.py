@@ -28,6 +28,7 @@ from registrar.errors import (
 from registrar.lock import Lease
 from registrar.model import Application, Credential, Facts, Former, Kind, Record, Registered, State, same_name
 from registrar.ports import Services
+from registrar.reconcile.concurrency import Concurrency
 from registrar.report import Event, Outcome, Status, Stop
 from registrar.steps import Step
 from registrar.world import World, described, formers
@@ -39,9 +40,9 @@ RECOVER: Final = "registrar recover"
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many steps at once, and for how long a create of unknown outcome is looked for."""
+    """How many steps at once (None: as many as help), and for how long a create of unknown outcome is looked for."""
 
-    parallelism: int = 8
+    parallelism: int | None = None
     doubt_s: float = 10.0
     poll_s: float = 1.0
 
@@ -76,6 +77,7 @@ class Hands:
         self.proof = services.proof
         self.lease = lease
         self.pace = pace or Pace()
+        self.concurrency = Concurrency(self.pace.parallelism)
         self.prove_creates = prove_creates
         self._on_event = on_event
         self._telling = threading.Lock()

@@ -248,7 +248,7 @@ class Registering:
         except RegistrarError as error:
             return [self._hands.failed(settled.step, error) for settled in self._unfinished]
         by_client = {application.client_id: application for application in registered}
-        with ThreadPoolExecutor(self._hands.pace.parallelism, thread_name_prefix="finish") as pool:
+        with ThreadPoolExecutor(self._hands.concurrency.limit, thread_name_prefix="finish") as pool:
             finished = pool.map(lambda s: self._finish(s, by_client.get(s.client_id)), self._unfinished)
             outcomes = list(finished)
         for late in registered:  # what a create made after it had been given up; nobody ever had its secret

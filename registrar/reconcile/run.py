@@ -107,7 +107,7 @@ class Run:
         by_path = [list(group) for _, group in groupby(sorted(steps, key=_path), key=_path)]
         if not by_path:
             return []
-        with ThreadPoolExecutor(self._hands.pace.parallelism, thread_name_prefix="step") as pool:
+        with ThreadPoolExecutor(self._hands.concurrency.most, thread_name_prefix="step") as pool:
             return [outcome for group in pool.map(self._in_order, by_path) for outcome in group]
 
     def finish(self) -> list[Outcome]:
@@ -134,6 +134,10 @@ class Run:
             return Outcome(step, Status.KEPT)
         if isinstance(step, Blocked):
             return Outcome(step, Status.BLOCKED, step.reason)
+        with self._hands.concurrency.slot():
+            return self._begun(step)
+
+    def _begun(self, step: Step) -> Outcome | None:
         if self.stop.no_new_step:
             return Outcome(step, Status.SKIPPED, "the run was stopped before this step began", self.stop.cause)
         try:

@@ -42,7 +42,7 @@ class Vault:
         proxies: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         trace: Trace | None = None,
-        connections: int = 32,
+        connections: int = 64,
     ) -> None:
         self._place = Place(mount.strip("/"), prefix.strip("/"))
         wire = Wire(

@@ -59,7 +59,7 @@ class Wire:
         proxies: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         trace: Trace | None = None,
-        connections: int = 32,
+        connections: int = 64,
     ) -> None:
         _check(addr, namespace)
         self.addr = addr.rstrip("/")

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from registrar import lock
+from registrar.reconcile.concurrency import MOST
 from registrar.secret import Secret
 from registrar.vault import Vault
 from tests.cli.manifests import TWO, many, uri
@@ -22,7 +23,7 @@ from tests.cli.program import Program, Result, exported, finished, foreground
 from tests.cli.services import LOCK, Services, serving
 from tests.custody.proxy import Answer, Exchange, Proxy
 
-PARALLELISM = 8  # the default
+PARALLELISM = MOST  # the default
 
 
 @pytest.fixture
