@@ -9,10 +9,10 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.util import make_headers
 
 from registrar.uri import Uri
@@ -41,41 +41,56 @@ class Pool:
         }
         if server_name:
             self._options["server_hostname"] = server_name
-        self._direct = PoolManager(**self._options)
         self._managers: dict[str, PoolManager] = {}
+        self._routes: dict[str, _Route] = {}
         self._choosing = threading.Lock()
 
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, timeout_s: float
     ) -> BaseHTTPResponse:
         """The answer, whose content is yet to be read; OSError or urllib3's HTTPError where there is none."""
-        return self._manager(url).urlopen(
+        scheme, _, rest = url.partition("://")
+        host, _, target = rest.partition("/")
+        route = self._route(f"{scheme}://{host}")
+        return route.connections.urlopen(
             method,
-            url,
+            url if route.whole else f"/{target}",
             headers=headers,
             body=body,
             timeout=timeout_s,
             redirect=False,
             retries=False,
+            assert_same_host=False,
             preload_content=False,
         )
 
     def close(self) -> None:
         """End the connections that nobody uses."""
-        for manager in (self._direct, *self._managers.values()):
+        for manager in self._managers.values():
             manager.clear()
 
-    def _manager(self, url: str) -> PoolManager:
-        """Whoever connects to this server: chosen once, since every request of a run comes by here."""
-        origin = "/".join(url.split("/", 3)[:3])
+    def _route(self, origin: str) -> _Route:
+        """The way to this server: chosen once, since every request of a run takes it."""
         with self._choosing:
-            if origin not in self._managers:
-                self._managers[origin] = self._chosen(origin)
-            return self._managers[origin]
+            if origin not in self._routes:
+                proxy = proxy_for(origin, self._proxies)
+                if proxy not in self._managers:
+                    self._managers[proxy] = self._manager(proxy)
+                whole = bool(proxy) and origin.startswith("http:")  # a proxy is told where to, unless by a tunnel
+                self._routes[origin] = _Route(self._managers[proxy].connection_from_url(origin), whole)
+            return self._routes[origin]
 
-    def _chosen(self, origin: str) -> PoolManager:
-        proxy = proxy_for(origin, self._proxies)
-        return ProxyManager(proxy, proxy_headers=_identity(proxy), **self._options) if proxy else self._direct
+    def _manager(self, proxy: str) -> PoolManager:
+        if not proxy:
+            return PoolManager(**self._options)
+        return ProxyManager(proxy, proxy_headers=_identity(proxy), **self._options)
+
+
+class _Route(NamedTuple):
+    """Connections to one server, and whether requests name it as a whole address."""
+
+    connections: HTTPConnectionPool
+    whole: bool
 
 
 def content(response: BaseHTTPResponse, limit_bytes: int) -> bytes:
