@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -130,7 +131,7 @@ class Registering:
         step = new.step
         self._hands.lease.check()
         in_doubt = False
-        for run in (self._hands.lease.run, new_id()):
+        for run in self._runs():
             grace_s = step.grace_s if isinstance(step, Rotate) else None
             mark = Mark(self._hands.lease.domain, run, step.path, grace_s=grace_s, set=self._hands.world.target.set)
             try:
@@ -150,6 +151,11 @@ class Registering:
             message = f"{step.name}: it is not known whether Nexus registered it: {reason}"
             raise CustodyError(message, hint=RECOVER, application=step.path)
         raise failure(step, f"its registration was lost, and removed again: {reason}", "registrar apply")
+
+    def _runs(self) -> Iterator[str]:
+        """This run, and another one for what is tried once more."""
+        yield self._hands.lease.run
+        yield new_id()
 
     def _removed_late(self, step: Create | Rotate, mark: Mark) -> bool:
         """Look for what a create of unknown outcome made, and remove it: its secret is lost, so no store can follow."""
