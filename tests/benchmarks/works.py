@@ -82,7 +82,7 @@ def applying(setting: Setting) -> Iterator[Row]:
 def latency(setting: Setting) -> Iterator[Row]:
     """The same with every answer late, against Little's law."""
     count, parallelism = setting.size(1_000), 32
-    requests = _requests(setting, count)
+    requests, of_lock = _requests(setting, count)
     waves = math.ceil(count / parallelism) * 4  # one POST, two writes, one PUT, each by so many at once
     least_s = (waves + requests - 4 * count) * _LATENCY_MS / 1000
     costs = [_applied(setting, count, parallelism, _LATENCY_MS) for _ in range(setting.repeats)]
@@ -92,7 +92,7 @@ def latency(setting: Setting) -> Iterator[Row]:
         1.25,
         [one.wall_s / least_s for one in costs],
         seconds={"ours": [one.wall_s for one in costs], "theirs": [least_s]},
-        notes=f"{requests:,} requests, {requests - 4 * count} of them one after the other",
+        notes=f"{requests:,} requests, {requests - 4 * count} of them one after the other; {of_lock} write the lock",
     )
 
 
@@ -269,12 +269,13 @@ def _applied(setting: Setting, count: int, parallelism: int = 8, latency_ms: flo
     return _fresh(setting, command, latency_ms)
 
 
-def _requests(setting: Setting, count: int) -> int:
-    """How many requests an apply of so many sends."""
+def _requests(setting: Setting, count: int) -> tuple[int, int]:
+    """How many requests an apply of so many sends, and how many of them write the lock."""
     with servers.standing_in(setting.home) as environ:
         command = ours("apply", str(manifest(setting, count)), "--yes", "--verbose")
         told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stderr
-    return len(re.findall(r"^(?:GET|POST|PUT|PATCH|DELETE) /", told, re.MULTILINE))
+    requests = re.findall(r"^(?:GET|POST|PUT|PATCH|DELETE) /\S*", told, re.MULTILINE)
+    return len(requests), sum(one.startswith("POST") and one.endswith(".registrar/lock") for one in requests)
 
 
 def _planner(environ: Mapping[str, str]) -> str:
