@@ -11,8 +11,8 @@ from typing import Final
 
 from registrar.history import Past, State
 from registrar.model import Kind, Record, Target
-from registrar.render import machine, table, visible
 from registrar.status import in_vault
+from registrar.wording import machine, table, visible
 
 _WHEN: Final = {State.RETIRING: " until", State.LEAVING: " until", State.DELETED: ""}
 

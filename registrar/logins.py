@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from registrar.errors import NotSignedIn, UsageError
-from registrar.lint import quoted
 from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.uri import Uri
+from registrar.wording import quoted
 
 TIMEOUT_S: Final = 60.0  # Vault's own default
 
@@ -112,8 +112,7 @@ class VaultLogin:
     timeout_s: float = TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True)
-class AuthFlags:
+class AuthFlags(NamedTuple):
     """What the command line says of the login; None where it says nothing."""
 
     method: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from registrar.errors import UsageError
 
@@ -84,8 +84,7 @@ class Tls:
         return UsageError(f"{variable}: {file} {why}", hint=f"name other files in {self.service}_…, in PEM format")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a server shows in a handshake; `days` are those that its certificate, if it was checked, is still good."""
 
     protocol: str

@@ -71,9 +71,8 @@ def _begun(
 ) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    from registrar.lint import PATH
-    from registrar.model import same_name
-    from registrar.render import visible
+    from registrar.model import PATH, same_name
+    from registrar.wording import visible
 
     typed = ctx.params.get(parameter.name or "") or ()
     began = same_name(incomplete)
