@@ -32,12 +32,13 @@ class Tls:
         """What a connection needs; a UsageError names the variable whose file will not do."""
         import ssl  # only where something connects: `validate` does not
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.cacert or self.capath:
-            for variable, file in self._authorities():
-                self._trust(context, variable, file)
-        else:
-            context.load_default_certs()  # the system's: an agency's own authority is installed there
+        from registrar.trust import SystemTrust
+
+        named = self.cacert or self.capath
+        # the system's else: an agency's own authority is installed there
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else SystemTrust(ssl.PROTOCOL_TLS_CLIENT)
+        for variable, file in self._authorities():
+            self._trust(context, variable, file)
         if self.skip_verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if self.client_cert:
