@@ -62,8 +62,7 @@ AUTH_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 """What `vault_auth` of a target may say of each method."""
 
 
-@dataclass(frozen=True, slots=True)
-class GitHub:
+class GitHub(NamedTuple):
     """Where a job of GitHub Actions gets its id token: `permissions: id-token: write` sets these."""
 
     url: str

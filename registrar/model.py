@@ -371,6 +371,11 @@ class Record:
         return Kind.SETTLED if described else Kind.UNSETTLED
 
     @property
+    def held(self) -> bool:
+        """Whether it is more than a name: there is data, be it withdrawn."""
+        return self.kind not in (Kind.NONE, Kind.EMPTY)
+
+    @property
     def overtaken(self) -> bool:
         """Withdrawn, though the version that the facts describe is not: a late write hides what was done since."""
         facts = self.base

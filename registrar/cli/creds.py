@@ -171,7 +171,7 @@ def list_(ctx: click.Context, /, output: Format, **flags: Any) -> int:
     from registrar.cli.connection import connected
 
     with connected(ctx, flags, nexus=False) as connection:
-        records = credentials.held(connection.records.all().records)
+        records = [record for record in connection.records.all().records if record.held]
     if output is Format.JSON:
         document(credentials.list_json(records, connection.target))
     else:
