@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 from registrar import document, spelling
 from registrar.document import Node, Reader, Scalar
 from registrar.errors import UsageError
-from registrar.lint import quoted
 from registrar.spelling import KEYS, Value, refusal
+from registrar.wording import quoted
 
 
 class Written(NamedTuple):

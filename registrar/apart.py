@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from registrar.config import Settings
 from registrar.errors import UsageError
-from registrar.lint import quoted
 from registrar.secret import Secret
+from registrar.wording import quoted
 
 _VAULT = "give each target a vault_auth in registrar.yaml (with secret_file, where it needs one), or use a token helper"
 _NEXUS = "registrar login keeps a session for each Nexus, and nexus_credentials in registrar.yaml a key in each Vault"

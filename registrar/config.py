@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from registrar import logins, targets, untrusted
-from registrar.document import did_you_mean
 from registrar.errors import UsageError
-from registrar.lint import quoted
 from registrar.logins import TIMEOUT_S, AuthFlags, NexusLogin, VaultLogin
 from registrar.model import Target
 from registrar.targets import Declarations, Declared, Location
 from registrar.tls import Tls
+from registrar.wording import did_you_mean, quoted
 
 SANDBOX: Final = "sandbox"
 """The target that is there without being declared; the sandbox fills in its addresses."""
@@ -46,8 +45,7 @@ class Need(enum.Flag):
     BOTH = NEXUS | VAULT
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(NamedTuple):
     """What the command line says; None where it says nothing."""
 
     config: str | None = None
@@ -115,7 +113,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, *, need: Need = Ne
             raise UsageError(f"there is no variable {quoted(name)}", hint=did_you_mean(name, _VARIABLES))
     environ = _of_openbao(environ, need)
     file = _file(flags, environ, cwd)
-    declared = targets.read(file, _shown(file, cwd)) if file else Declarations()
+    declared = _declared(file, cwd)
     name = _choose(flags, environ, declared, file, need)
     target = declared.targets.get(name, Declared())
     values = {key: _value(key, name, target, flags, environ, need) for key in _SOURCES}
@@ -144,8 +142,7 @@ def target_names(
     named: str | None, environ: Mapping[str, str], cwd: Path, *, untrusted: bool = False
 ) -> tuple[str, ...]:
     """The targets of registrar.yaml, or of the file `named` in its place, in its order."""
-    file = _file(Flags(config=named, untrusted=untrusted), environ, cwd)
-    return tuple(targets.read(file, _shown(file, cwd)).targets) if file else ()
+    return tuple(_declared(_file(Flags(config=named, untrusted=untrusted), environ, cwd), cwd).targets)
 
 
 def environment() -> Mapping[str, str]:
@@ -185,8 +182,12 @@ def _file(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
     return targets.find(cwd) if named is None else cwd / named
 
 
-def _shown(file: Path, cwd: Path) -> str:
-    return str(file.relative_to(cwd) if file.is_relative_to(cwd) else file)
+def _declared(file: Path | None, cwd: Path) -> Declarations:
+    if file is None:
+        return Declarations()
+    from registrar.declarations import read  # with YAML, which who has no such file does without
+
+    return read(file, str(file.relative_to(cwd) if file.is_relative_to(cwd) else file))
 
 
 def _choose(flags: Flags, environ: Mapping[str, str], declared: Declarations, file: Path | None, need: Need) -> str:

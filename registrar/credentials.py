@@ -5,21 +5,16 @@ Owns wording and layout, as `render` does of what is planned and done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
 from registrar.history import Past, State
-from registrar.model import Kind, Record, Target
-from registrar.render import machine, table, visible
+from registrar.model import Record, Target
 from registrar.status import in_vault
+from registrar.wording import machine, table, visible
 
 _WHEN: Final = {State.RETIRING: " until", State.LEAVING: " until", State.DELETED: ""}
-
-
-def held(records: Iterable[Record]) -> list[Record]:
-    """The records that are more than a name: those with data, be it withdrawn."""
-    return [record for record in records if record.kind not in (Kind.NONE, Kind.EMPTY)]
 
 
 def list_text(records: Sequence[Record]) -> str:

@@ -10,7 +10,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
@@ -24,8 +23,9 @@ from yaml.events import (
 )
 
 from registrar.comments import waivers
-from registrar.lint import RULES, Finding, Level, Place, quoted
+from registrar.lint import RULES, Finding, Level, Place
 from registrar.lint.waivers import Waiver, flaws
+from registrar.wording import did_you_mean, quoted
 
 SIZE_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _MOST: Final = 1_000  # findings of one file: nobody reads more, and a stranger's file may have half a million
@@ -226,12 +226,6 @@ class Reader:
             return node.items
         self.report(f"{key} is a list, not {_words(node)}", node)
         return []
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """The hint for an unknown word: the one that was probably meant, or all there are."""
-    close = get_close_matches(word, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known are: {', '.join(sorted(known)) or 'none'}"
 
 
 class _Refused(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from registrar.lint import Level, Rule
 from registrar.markdown import table
-from registrar.render import machine
+from registrar.wording import machine
 
 
 def rules_text(rules: Sequence[Rule]) -> str:

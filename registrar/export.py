@@ -18,7 +18,7 @@ from registrar.doctor import counted
 from registrar.errors import StepFailed
 from registrar.lint import Finding
 from registrar.model import FIELDS, Application, Facts, Kind, Registered, Target
-from registrar.render import machine, visible
+from registrar.wording import machine, visible
 from registrar.world import World
 
 _REQUIRED: Final = frozenset({"name", "redirect_uri"})

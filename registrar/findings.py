@@ -20,7 +20,8 @@ from registrar.junit import junit as write
 from registrar.lint import RULES, Finding, Level, Rule
 from registrar.markdown import LIMIT, escaped, fitting, prose, table
 from registrar.model import Application
-from registrar.render import number, visible
+from registrar.render import number
+from registrar.wording import visible
 
 _SHOWN: Final = 200  # characters of a foreign text
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from registrar.client import Client
 from registrar.flow import Outcome, Told
-from registrar.render import machine, table, visible
 from registrar.secret import Secret
+from registrar.wording import machine, table, visible
 
 _SHOWN_LINES: Final = 24
 INDENT: Final = " " * 14

@@ -19,8 +19,8 @@ from registrar.errors import StepFailed
 from registrar.markdown import escaped
 from registrar.model import Facts, Former, Kind, Record, State, Target
 from registrar.policy import line, reading
-from registrar.render import machine, table, visible
 from registrar.templates import FORMS
+from registrar.wording import machine, table, visible
 
 _WIDTH: Final = 76
 _USUAL: Final = {

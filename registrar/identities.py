@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from registrar.doctor import life
 from registrar.errors import RegistrarError
-from registrar.render import machine, table, visible
+from registrar.wording import machine, table, visible
 
 _KNOWN: Final = ("name", "by", "rights")
 

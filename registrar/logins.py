@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from registrar.errors import NotSignedIn, UsageError
-from registrar.lint import quoted
 from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.uri import Uri
+from registrar.wording import quoted
 
 TIMEOUT_S: Final = 60.0  # Vault's own default
 
@@ -62,8 +62,7 @@ AUTH_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 """What `vault_auth` of a target may say of each method."""
 
 
-@dataclass(frozen=True, slots=True)
-class GitHub:
+class GitHub(NamedTuple):
     """Where a job of GitHub Actions gets its id token: `permissions: id-token: write` sets these."""
 
     url: str
@@ -112,8 +111,7 @@ class VaultLogin:
     timeout_s: float = TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True)
-class AuthFlags:
+class AuthFlags(NamedTuple):
     """What the command line says of the login; None where it says nothing."""
 
     method: str | None = None

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from registrar import lint
-from registrar.document import Mapping, Node, Reader, Scalar, did_you_mean
+from registrar.document import Mapping, Node, Reader, Scalar
 from registrar.files import STDIN, listed, sources
 from registrar.limits import LIMITS, Limits, Reading
-from registrar.lint import RULES, Entry, Finding, Level, Place, quoted
+from registrar.lint import RULES, Entry, Finding, Level, Place
 from registrar.lint.waivers import idle
 from registrar.model import FIELDS, Application, Target
+from registrar.wording import did_you_mean, quoted
 
 __all__ = ["STDIN", "Manifests", "combined", "listed", "load", "read", "schema", "slug"]
 

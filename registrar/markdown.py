@@ -12,9 +12,10 @@ from typing import Final
 
 from registrar.model import Target
 from registrar.plan import Plan
-from registrar.render import summary, told, visible, way_on
+from registrar.render import summary, told, way_on
 from registrar.report import Report, Status
 from registrar.steps import Create, Keep, Recover, Step, Update
+from registrar.wording import visible
 
 LIMIT: Final = 65_000
 """The most characters of a comment; GitHub takes 65,536."""

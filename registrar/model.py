@@ -25,6 +25,9 @@ FIELDS: Final = ("name", "redirect_uri", "base_url", "owner_email", "description
 FACT_LIMIT_BYTES: Final = 512
 """Vault refuses a custom_metadata value that is empty or longer, and with it the whole write."""
 
+PATH: Final = re.compile(r"(?=.{1,128}\Z)[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
+"""A Vault key under the target's prefix: lower-case words, since policies and humans confuse the rest."""
+
 
 def same_name(name: str) -> str:
     """The form in which two names count as the same: NFKC, case-folded, trimmed."""
@@ -371,6 +374,11 @@ class Record:
             return Kind.WITHDRAWN
         described = self.living and self.facts.version == self.current and self.facts.client_id
         return Kind.SETTLED if described else Kind.UNSETTLED
+
+    @property
+    def held(self) -> bool:
+        """Whether it is more than a name: there is data, be it withdrawn."""
+        return self.kind not in (Kind.NONE, Kind.EMPTY)
 
     @property
     def overtaken(self) -> bool:

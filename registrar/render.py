@@ -6,13 +6,11 @@ terminal.
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from itertools import chain, groupby, repeat
 from typing import Any, Final
 
@@ -28,9 +26,8 @@ from registrar.steps import Blocked, Create, Keep, Recover, Step, Update, docume
 from registrar.verify import Row as ProvenRow
 from registrar.verify import State as Proven
 from registrar.verify import Verification
+from registrar.wording import machine, table, visible
 from registrar.world import World, formers
-
-SCHEMA_VERSION: Final = 1
 
 GLYPHS: Final = {
     "keep": ("=", ""), "create": ("+", "32"), "update": ("~", "33"), "rotate": ("%", "33"), "back": ("<", "33"),
@@ -42,51 +39,8 @@ _STATE_COLOURS: Final = {"in sync": "32", "blocked": "31", "undeclared": "2", "i
 _STATUS_COLOURS: Final = {Ended.DONE: "32", Ended.FAILED: "31", Ended.BLOCKED: "31", Ended.SKIPPED: "33"}
 
 
-def visible(text: str) -> str:
-    """The text with every character that is not printable spelt out, so that no name can steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def error_text(error: RegistrarError) -> str:
-    """What happened, and below it what to type next."""
-    first, *more = error.message.split("\n")
-    lines = [f"registrar: {visible(first)}", *(f"    {visible(line)}" for line in more)]
-    return "\n".join([*lines, f"  → {visible(error.hint)}"] if error.hint else lines)
-
-
-def error_document(error: RegistrarError, code: int) -> dict[str, Any]:
-    """An error as JSON has it."""
-    told = {"message": error.message, "hint": error.hint, "application": error.application, "exit_code": code}
-    return {"type": type(error).__name__, **told}
-
-
-def error_json(error: RegistrarError, code: int) -> str:
-    return machine("error", {"error": error_document(error, code)})
-
-
 def _paint(text: str, code: str, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
-
-
-def machine(kind: str, content: dict[str, Any]) -> str:
-    """One JSON document, its schema version first."""
-    return json.dumps(
-        {"schema_version": SCHEMA_VERSION, "kind": kind, **content}, indent=2, ensure_ascii=False, default=_plain
-    )
-
-
-def _plain(value: object) -> str:
-    """A time as RFC 3339 has it, and anything else as people read it."""
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
-    """Rows with their columns aligned; the last column is as long as it wants."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return [(indent + line).rstrip() for line in lines]
 
 
 # ── findings ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,8 +17,9 @@ from registrar.digest import StepDocument, covered, digest, where
 from registrar.errors import Stale, UsageError
 from registrar.model import Target
 from registrar.plan import Options, Plan
-from registrar.render import SCHEMA_VERSION, machine, plan_document
+from registrar.render import plan_document
 from registrar.steps import document
+from registrar.wording import SCHEMA_VERSION, machine
 
 _AGAIN: Final = "registrar plan --out FILE, to review what it is now"
 _NAMED: Final = 20  # differences that a message names

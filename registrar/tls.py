@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from registrar.errors import UsageError
 
@@ -32,12 +32,13 @@ class Tls:
         """What a connection needs; a UsageError names the variable whose file will not do."""
         import ssl  # only where something connects: `validate` does not
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.cacert or self.capath:
-            for variable, file in self._authorities():
-                self._trust(context, variable, file)
-        else:
-            context.load_default_certs()  # the system's: an agency's own authority is installed there
+        from registrar.trust import SystemTrust
+
+        named = self.cacert or self.capath
+        # the system's else: an agency's own authority is installed there
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else SystemTrust(ssl.PROTOCOL_TLS_CLIENT)
+        for variable, file in self._authorities():
+            self._trust(context, variable, file)
         if self.skip_verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if self.client_cert:
@@ -84,8 +85,7 @@ class Tls:
         return UsageError(f"{variable}: {file} {why}", hint=f"name other files in {self.service}_…, in PEM format")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a server shows in a handshake; `days` are those that its certificate, if it was checked, is still good."""
 
     protocol: str

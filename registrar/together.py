@@ -21,6 +21,7 @@ from registrar.report import Report
 from registrar.report import Status as Ended
 from registrar.status import Status
 from registrar.verify import Verification
+from registrar.wording import error_document, machine, visible
 
 # An interrupted run and a lost secret come first, then what was done in part; of what changed nothing, that which
 # somebody has to mend comes before that which may pass by itself.
@@ -108,7 +109,7 @@ class View(Generic[Found]):
     def _block(self, look: Look[Found], colour: bool) -> str:
         if look.found is None:
             told = look.error.message if look.error else ""
-            return "\n".join([f"Target {look.target}", *(f"  {render.visible(line)}" for line in told.split("\n"))])
+            return "\n".join([f"Target {look.target}", *(f"  {visible(line)}" for line in told.split("\n"))])
         text = self.text(look.found, colour)
         return text if self.headed else f"Target {look.target}\n\n{text}"
 
@@ -143,9 +144,7 @@ def parted(looks: Sequence[Look[Found]]) -> tuple[list[Found], list[Look[Found]]
 def errors_document(failed: Iterable[Look[Any]]) -> list[dict[str, Any]]:
     """What was in the way, by target, as JSON has it."""
     return [
-        {"target": look.target, **render.error_document(look.error, look.error.exit_code)}
-        for look in failed
-        if look.error
+        {"target": look.target, **error_document(look.error, look.error.exit_code)} for look in failed if look.error
     ]
 
 
@@ -176,7 +175,7 @@ def plans(remarks: Sequence[str] = ()) -> View[Plan]:
         lambda plan, colour: render.plan_text(plan, colour=colour),
         render.plan_json,
         render.plan_document,
-        lambda content: render.machine("plans", content),
+        lambda content: machine("plans", content),
         _plans_total,
         _plans_rest,
         markdown=lambda plan, limit: markdown.plan_markdown(plan, remarks=remarks, limit=limit),
@@ -196,7 +195,7 @@ STATUS: Final = View[_Status](
     lambda found, colour: render.status_text(*found, colour=colour),
     lambda found: render.status_json(*found),
     lambda found: render.status_document(*found),
-    lambda content: render.machine("statuses", content),
+    lambda content: machine("statuses", content),
     _statuses_total,
     markdown=lambda found, limit: drift.status_markdown(*found, limit=limit),
     others={
@@ -212,7 +211,7 @@ VERIFICATION: Final = View[_Verification](
     lambda found, colour: render.verification_text(*found, colour=colour),
     lambda found: render.verification_json(*found),
     lambda found: render.verification_document(*found),
-    lambda content: render.machine("verifications", content),
+    lambda content: machine("verifications", content),
     lambda found, _whole: [render.proofs(*(verification for verification, _ in found))],
     headed=False,
 )
@@ -313,4 +312,4 @@ def rollout_json(rollout: Rollout) -> str:
         "interrupted": rollout.interrupted,
         "exit_code": rollout.exit_code,
     }
-    return render.machine("reports", content)
+    return machine("reports", content)

@@ -9,7 +9,7 @@ the pipeline's credentials. So those files may say which applications there shou
   one below the folder that the command is started in;
 - no path leads out of the checkout, nor into its .git, where a pipeline's own credential may be kept;
 - nothing in a manifest is expanded, included or run, and how much is read is limited (`manifest`);
-- what is printed shows no control character (`render`), calls nobody and links nowhere (`markdown`).
+- what is printed shows no control character (`wording`), calls nobody and links nowhere (`markdown`).
 
 Owns the rules about files; connects to nothing. Must never read a file of the checkout for anything but a report.
 """
@@ -62,6 +62,8 @@ def _leads_out(real: Path, root: Path) -> bool:
 
 def remarks(used: Declarations, folder: Path) -> tuple[str, ...]:
     """What to say of the registrar.yaml in the checkout where it differs from what is used: it has no effect here."""
+    from registrar.declarations import read  # with YAML, for this remark alone
+
     root = checkout(folder)
     file = targets.find(folder)
     if file is None or not file.absolute().is_relative_to(root):
@@ -71,7 +73,7 @@ def remarks(used: Declarations, folder: Path) -> tuple[str, ...]:
     if _leads_out(real, root):
         return (f"{told}, nor read: it is a link that leads out.",)
     try:
-        there = targets.read(file, FILE_NAME)
+        there = read(file, FILE_NAME)
     except UsageError:
         return (f"{told}, and it is not valid.",)
     names = list(_differences(used, there))

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from registrar.client import FIELDS
 from registrar.errors import StepFailed, UsageError
@@ -22,8 +21,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PRISTINE: Final = re.compile(r"PATH|HOME|TERM|LANG|LC_[A-Z_]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One value: a field of the application at this path."""
 
     path: str

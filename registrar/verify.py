@@ -14,8 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from registrar.errors import AccessDenied, Sealed, ServiceError, Unreachable
-from registrar.lint import PATH
-from registrar.model import Credential, Former, Kind, Record, Target
+from registrar.model import PATH, Credential, Former, Kind, Record, Target
 from registrar.model import State as Stored
 from registrar.ports import Credentials, Examiner, Verdict
 from registrar.world import World

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registrar.junit import Case, Problem, Suite, junit
-from registrar.render import visible
+from registrar.wording import visible
 
 WHEN = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
 HOSTILE = "]]><failure/>&amp;\"'\x00\x1b[31m\ud800\ufffe\u202e\r\n\t✓"

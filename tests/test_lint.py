@@ -12,6 +12,7 @@ from registrar import lint
 from registrar.lint import RULES, Entry, Finding, Level, Place
 from registrar.model import Application, Target
 from registrar.uri import Uri
+from registrar.wording import quoted
 
 TARGET = Target("dev", "https://nexus.example.org", "https://nexus.example.org", "https://vault.example.org")
 GOOD = Application(
@@ -370,4 +371,4 @@ def test_a_finding_carries_its_fix() -> None:
     [("viewer", "`viewer`"), ("x" * 86, "`xxxxxxxxxxxx…`"), ("a\n::error", "`a\\n::error`"), ("\x1b[2J", "`\\x1b[2J`")],
 )
 def test_foreign_texts_are_shown_harmlessly(text: str, shown: str) -> None:
-    assert lint.quoted(text) == shown
+    assert quoted(text) == shown

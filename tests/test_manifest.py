@@ -14,11 +14,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from registrar import document, lint, manifest
+from registrar import document, manifest
 from registrar.errors import UsageError
 from registrar.lint import Level
 from registrar.manifest import Manifests, slug
-from registrar.model import Application, Target
+from registrar.model import PATH, Application, Target
 
 DEV = Target("dev", "", "", "")
 STDIN = [Path("-")]
@@ -535,7 +535,7 @@ def test_slugs(name: str, path: str) -> None:
 @given(st.text(max_size=50))
 def test_a_slug_is_a_path(name: str) -> None:
     path = slug(name)
-    assert not path or len(path) > 128 or lint.PATH.fullmatch(path)
+    assert not path or len(path) > 128 or PATH.fullmatch(path)
     assert slug(path) == path
 
 

@@ -15,9 +15,9 @@ from registrar.errors import StepFailed
 from registrar.markdown import LIMIT, code, name, plan_markdown, prose, report_markdown
 from registrar.model import Application, Target
 from registrar.plan import Plan
-from registrar.render import visible
 from registrar.report import Outcome, Report, Status
 from registrar.steps import Blocked, Change, Create, Edit, Keep, Recover, Retire, Step, Update
+from registrar.wording import visible
 
 TARGET = Target("dev", "https://nexus.example.org", "https://nexus.example.org", "https://vault.example.org")
 FORGE = MarkdownIt("gfm-like")  # with tables, and with addresses as links

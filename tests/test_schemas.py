@@ -37,6 +37,7 @@ from registrar.steps import (
     Step,
     Update,
 )
+from registrar.wording import error_json
 from registrar.world import World
 from tests.cli.program import Program
 from tests.documents import closed, validated, validator
@@ -102,7 +103,7 @@ def test_every_kind_that_is_printed_has_a_schema() -> None:
         for file in SOURCE.rglob("*.py")
         if "machine(" in (text := file.read_text(encoding="utf-8"))
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("machine", "render.machine")
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "machine"
     ]
     printed = {ast.literal_eval(kind) for kind in calls}
     assert printed == schemas.KINDS.keys() - {"sandbox"}, "which shares no code with what it stands in for"
@@ -139,7 +140,7 @@ def _record(state: State) -> Record:
 
 def error(**differing: Any) -> dict[str, Any]:
     failed = StepFailed("it failed", hint="again", application="Viewer")
-    found: dict[str, Any] = json.loads(render.error_json(failed, 1))
+    found: dict[str, Any] = json.loads(error_json(failed, 1))
     return {**found, **differing}
 
 

@@ -125,6 +125,15 @@ class TestTrust:
         assert heard(service, server.context, Tls(service))
         untrusted(service, server.context, Tls(service, cacert=str(client.certificate)))
 
+    def test_the_system_s_are_not_read_before_a_server_shows_its_certificate(
+        self, service: str, server: Party, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
+        context = Tls(service).context()
+        assert context.get_ca_certs() == []
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="vault.example.org")
+        assert len(context.get_ca_certs()) == 1
+
     def test_it_has_expired(self, service: str, tmp_path: Path) -> None:
         old = Party(tmp_path, years=(2020, 2021))
         error = untrusted(service, old.context, Tls(service, cacert=str(old.certificate)))

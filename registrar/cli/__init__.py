@@ -6,17 +6,19 @@ that `registrar --help` and `--version` import click alone.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from registrar import __version__
 from registrar.errors import RegistrarError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # by section, name: (module, what it does); the module has a click command of the same name
 _SECTIONS: Final = {
@@ -83,10 +85,23 @@ class _Commands(click.Group):
             with formatter.section(section):
                 formatter.write_dl([(name, told) for name, (_, told) in commands.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click has it, but for the texts of commands: it would import every command to ask for them."""
+        from click.shell_completion import CompletionItem
+
+        begun = [
+            CompletionItem(name, help=click.Command(name, help=told).get_short_help_str())
+            for name, (_, told) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return begun + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not ctx.resilient_parsing:
+            import difflib
+
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             hint = f"did you mean 'registrar {near[0]}'?" if near else "registrar --help"
             raise UsageError(f"no such command: {args[0]}", hint=hint)

@@ -71,9 +71,8 @@ def _begun(
 ) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    from registrar.lint import PATH
-    from registrar.model import same_name
-    from registrar.render import visible
+    from registrar.model import PATH, same_name
+    from registrar.wording import visible
 
     typed = ctx.params.get(parameter.name or "") or ()
     began = same_name(incomplete)
@@ -107,9 +106,7 @@ def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
 def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
     """Path and name of what Vault lists, else of what is declared: who may read one path may seldom list."""
     found: set[tuple[str, str]] = set()
-    from registrar import credentials
     from registrar.cli.connection import Opening
-    from registrar.cli.declared import declared
     from registrar.config import Need, environment, sandbox_state
     from registrar.errors import RegistrarError
 
@@ -119,10 +116,12 @@ def _known(ctx: click.Context, *, declared_too: bool) -> set[tuple[str, str]]:
     with Opening(ctx, flags, trace=lambda *_: None, attended=False) as opening:
         try:
             records = opening.vault(opening.settings(Need.VAULT)).all().records
-            found = {(record.path, record.base.name) for record in credentials.held(records)}
+            found = {(record.path, record.base.name) for record in records if record.held}
         except RegistrarError:
             declared_too = True
         if declared_too:
+            from registrar.cli.declared import declared
+
             known = declared(opening.settings(Need.PLACE), (), optional=True).applications
             found |= {(one.path, one.name) for one in known if one.path not in dict(found)}
     return found

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from registrar import apart, config, reconcile
-from registrar.cli.declared import desired
+from registrar import apart, config
 from registrar.cli.flags import coloured, given, settings_flags
 from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
@@ -24,15 +20,17 @@ from registrar.config import Need, Settings
 from registrar.errors import UsageError
 from registrar.logins import VaultAuth
 from registrar.model import Target
-from registrar.ports import Services
 from registrar.secret import Secret
-from registrar.world import World
 
 if TYPE_CHECKING:
+    import ssl
+
     from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
+    from registrar.ports import Services
     from registrar.vault import Login, Vault
+    from registrar.world import World
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one request."""
@@ -47,6 +45,7 @@ class NexusOptions(TypedDict):
 
 
 # The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
+# So is what a change looks at: to fetch a credential, before each start of an application, takes none of it.
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Connection:
     @property
     def services(self) -> Services:
         """Both services, for a command that changes something."""
+        from registrar.ports import Services
+
         if self.nexus is None or self.proof is None:
             raise UsageError("this command needs Nexus")
         return Services(self.nexus, self.records, self.proof)
@@ -75,6 +76,9 @@ class Connection:
     @property
     def holder(self) -> str:
         """Who holds the lock, for whoever waits for it."""
+        import getpass
+        import socket
+
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # a container may run under a number that has no name
@@ -88,6 +92,9 @@ class Connection:
 
     def observe(self, paths: tuple[str, ...], *, optional: bool = False) -> World:
         """What there is, for the applications of these manifests; `optional` does without any."""
+        from registrar import reconcile
+        from registrar.cli.declared import desired
+
         wanted = desired(self.settings, paths, optional=optional)
         return reconcile.observe(self.target, wanted, self.nexus, self.records)
 

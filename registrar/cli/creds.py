@@ -139,15 +139,16 @@ def _open(value: str | Secret, *, masked: bool) -> str:
 
 def _text(found: Client, values: Mapping[str, str], field: str | None, format_: str | None, output: Format) -> str:
     """What is written, in the way that was asked for."""
-    from registrar import render, variables
+    from registrar import variables
+    from registrar.wording import machine, table
 
     if format_:
         return variables.written(format_, values)
     if output is Format.JSON:
-        return render.machine("credential", {"path": found.path, "location": found.location, **values})
+        return machine("credential", {"path": found.path, "location": found.location, **values})
     if field:
         return values[field]
-    return "\n".join(render.table(list(values.items())))
+    return "\n".join(table(list(values.items())))
 
 
 def _tell_unknown(found: Client) -> None:
@@ -170,7 +171,7 @@ def list_(ctx: click.Context, /, output: Format, **flags: Any) -> int:
     from registrar.cli.connection import connected
 
     with connected(ctx, flags, nexus=False) as connection:
-        records = credentials.held(connection.records.all().records)
+        records = [record for record in connection.records.all().records if record.held]
     if output is Format.JSON:
         document(credentials.list_json(records, connection.target))
     else:

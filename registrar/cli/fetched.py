@@ -5,12 +5,14 @@ A path is tried as one first, since who may read one path may seldom list. Decid
 
 from __future__ import annotations
 
-from registrar import reconcile
-from registrar.cli.connection import Connection
+from typing import TYPE_CHECKING
+
 from registrar.client import Client, client
 from registrar.errors import AccessDenied, StepFailed, UsageError
-from registrar.lint import PATH
-from registrar.model import Kind, Record
+from registrar.model import PATH, Kind, Record
+
+if TYPE_CHECKING:
+    from registrar.cli.connection import Connection
 
 
 def fetch(connection: Connection, name: str, version: int = 0) -> Client:
@@ -54,6 +56,8 @@ def _read(connection: Connection, path: str, version: int) -> Client | None:
 
 def _path(connection: Connection, name: str, refused: AccessDenied | None) -> str:
     """The one path that has this name; `refused` is what asking for it as a path has come to."""
+    from registrar import reconcile  # a path needs no look at everything
+
     try:
         world = reconcile.observe(connection.target, (), None, connection.records)
     except AccessDenied as error:

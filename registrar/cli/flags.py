@@ -67,5 +67,4 @@ def offline(ctx: click.Context, flags: Mapping[str, Any], need: Need = Need.NOTH
 
 
 def settings_flags(given: Mapping[str, Any]) -> config.Flags:
-    names = config.Flags.__dataclass_fields__
-    return config.Flags(**{name: value for name, value in given.items() if name in names})
+    return config.Flags(**{name: value for name, value in given.items() if name in config.Flags._fields})

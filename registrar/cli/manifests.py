@@ -118,9 +118,9 @@ def _print(report: Report, output: Format, *, colour: bool) -> None:
 def _explain(word: str, output: Format, paths: tuple[str, ...]) -> int:
     """Print one rule of the table, or all."""
     from registrar import explain
-    from registrar.document import did_you_mean
     from registrar.errors import UsageError
     from registrar.lint import RULES
+    from registrar.wording import did_you_mean
 
     if paths:
         raise UsageError("--explain checks nothing, so it takes no PATH", hint=f"registrar validate --explain {word}")
@@ -164,10 +164,11 @@ def schema(*, kind: str, listed: bool) -> None:
     """
     import json
 
-    from registrar import manifest, render, schemas
+    from registrar import manifest, schemas
+    from registrar.wording import table
 
     if listed:
-        data("\n".join(render.table([(_MANIFEST, "what you write"), *schemas.KINDS.items()])))
+        data("\n".join(table([(_MANIFEST, "what you write"), *schemas.KINDS.items()])))
         return
     if kind != _MANIFEST and kind not in schemas.KINDS:
         raise _no_kind(kind, [_MANIFEST, *schemas.KINDS])

@@ -193,10 +193,8 @@ class Opened:
         self._sign_in(vault=vault_auth(method, secret, user, mount))
 
     def _sign_in(self, **given: Any) -> None:
-        from dataclasses import replace
-
         with self._lock:
-            self._signed_in = replace(self._signed_in, **given)
+            self._signed_in = self._signed_in._replace(**given)
             self._drop()
 
     # ── manifests ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -68,7 +68,7 @@ def say(text: str) -> None:
 
 def fail(error: RegistrarError, *, code: int | None = None) -> int:
     """Say what happened, to which application and what to type next; the exit code it leads to."""
-    from registrar.render import error_json, error_text
+    from registrar.wording import error_json, error_text
 
     code = error.exit_code if code is None else code
     say(error_text(error))

@@ -57,10 +57,10 @@ def policy(
     `vault policy write` takes them as they are. NAME is an application that a developer may fetch: its name, or its
     Vault path.
     """
-    from registrar import render
     from registrar.cli.flags import offline
     from registrar.config import Need
     from registrar.policy import Role, hcl
+    from registrar.wording import machine
 
     settings, _ = offline(ctx, flags, Need.PLACE)
     roles = (Role(role),) if role else tuple(Role)
@@ -68,7 +68,7 @@ def policy(
     found = {wanted: _grants(wanted, settings, names, files, with_nexus=with_nexus) for wanted in roles}
     if output is Format.JSON:
         told = {str(name): [asdict(grant) for grant in lines] for name, lines in found.items()}
-        document(render.machine("policies", {"policies": told}))
+        document(machine("policies", {"policies": told}))
     elif role:
         data(hcl(found[roles[0]]))
     else:
@@ -105,8 +105,7 @@ def _grants(
 def _paths(settings: Settings, names: Sequence[str], files: Sequence[str]) -> tuple[str, ...]:
     """The Vault paths of these paths and names; a path is taken as it is, and has no `*` or `+`, a policy's any."""
     from registrar.cli.declared import desired
-    from registrar.lint import PATH
-    from registrar.model import same_name
+    from registrar.model import PATH, same_name
 
     known = desired(settings, tuple(files), optional=True) if names else ()
     called = {same_name(application.name): application.path for application in known}

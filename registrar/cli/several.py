@@ -18,9 +18,8 @@ from registrar.cli.flags import asked, coloured, offline
 from registrar.cli.output import Format, data, document, say
 from registrar.config import Need
 from registrar.errors import RegistrarError, UsageError
-from registrar.lint import quoted
-from registrar.render import error_text
 from registrar.together import Look, View
+from registrar.wording import error_text, quoted
 
 Found = TypeVar("Found")
 

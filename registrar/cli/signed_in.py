@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from registrar.config import Settings
 from registrar.errors import UsageError
@@ -32,8 +32,7 @@ class NexusKey:
             raise UsageError("a sign-in to Nexus is a token, or a key with its secret", hint="give one of the two")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
+class SignedIn(NamedTuple):
     """What was given for each service; None where the settings say it."""
 
     nexus: NexusKey | None = None

@@ -23,8 +23,8 @@ from registrar.cli.output import say
 from registrar.config import Settings
 from registrar.doctor import counted
 from registrar.errors import UsageError
-from registrar.lint import quoted
 from registrar.manifest import STDIN, Manifests
+from registrar.wording import quoted
 
 _TIMEOUT_S: Final = 60.0
 _OPTIONS: Final = (

@@ -45,7 +45,7 @@ def _resolved(ctx: click.Context, flags: dict[str, Any], name: str) -> tuple[Tar
     from registrar.cli.connection import Opening, connected
     from registrar.cli.fetched import held
     from registrar.config import Need
-    from registrar.lint import PATH
+    from registrar.model import PATH
 
     if PATH.fullmatch(name):
         with Opening(ctx, flags) as opening:

@@ -5,8 +5,6 @@ Owns the prompt for a password, the Vault CLI's token helper and the id token of
 
 from __future__ import annotations
 
-import getpass
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,6 +56,8 @@ def _asked(helper: str, addr: str) -> Secret | str:
 
     It is Vault's, so it gets nothing that is for Nexus; one that keeps tokens of several knows them by VAULT_ADDR.
     """
+    import subprocess
+
     try:
         done = subprocess.run(  # noqa: S603 (the program that this user's own Vault CLI runs)
             [Path(helper).absolute(), "get"],
@@ -111,5 +111,7 @@ class _Password:
         if self._typed is None:
             if not sys.stdin.isatty():
                 raise _no_password(self._username, ", and nobody to ask")
-            self._typed = Secret(getpass.getpass(f"Vault password of {self._username} at {self._addr}: "))
+            from getpass import getpass
+
+            self._typed = Secret(getpass(f"Vault password of {self._username} at {self._addr}: "))
         return self._typed

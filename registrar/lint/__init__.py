@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from registrar.lint import files, hosts, redirects  # noqa: F401 (importing them enters their rules)
-from registrar.lint.applications import PATH
-from registrar.lint.finding import Entry, Finding, Level, Place, ordered, quoted
+from registrar.lint import applications, files, hosts, redirects  # noqa: F401 (importing them enters their rules)
+from registrar.lint.finding import Entry, Finding, Level, Place, ordered
 from registrar.lint.rule import ENTERED, Breach, Case, Neighbours, Rule
 from registrar.model import Target
 from registrar.uri import Uri
 
 __all__ = [
-    "PATH",
     "RULES",
     "Breach",
     "Entry",
@@ -30,7 +28,6 @@ __all__ = [
     "check",
     "judged",
     "ordered",
-    "quoted",
     "sifted",
 ]
 

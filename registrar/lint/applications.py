@@ -11,7 +11,7 @@ from typing import Final
 
 from registrar.lint.finding import Level
 from registrar.lint.rule import Breach, Case, Neighbours, rule
-from registrar.model import FACT_LIMIT_BYTES, same_name
+from registrar.model import FACT_LIMIT_BYTES, PATH, same_name
 from registrar.uri import address_faults
 
 
@@ -66,10 +66,6 @@ def _ap002(case: Case) -> Iterator[Breach]:
     length = _units(case.application.description or "")
     if length > 250:
         yield Breach(f"the description has {length} characters, 250 at most are allowed")
-
-
-PATH: Final = re.compile(r"(?=.{1,128}\Z)[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*")
-"""A Vault key under the target's prefix: lower-case words, since policies and humans confuse the rest."""
 
 
 @rule(

@@ -73,9 +73,3 @@ class Entry:
     def waivers(self, name: str) -> frozenset[str]:
         """The rules waived on the line of that field's value, or on the first line of an entry that lacks it."""
         return self.waived.get(name if name in self.places else "", frozenset())
-
-
-def quoted(text: str) -> str:
-    """A foreign text as messages show it: too short to give a pasted secret away, and without control characters."""
-    short = text if len(text) < 40 else text[:12] + "…"
-    return f"`{short}`" if short.isprintable() else f"`{ascii(short)[1:-1]}`"

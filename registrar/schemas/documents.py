@@ -14,7 +14,6 @@ from registrar.lint import Level
 from registrar.model import Application
 from registrar.plan import Options
 from registrar.policy import Role
-from registrar.render import SCHEMA_VERSION
 from registrar.report import Status as Ended
 from registrar.schemas.parts import PLAN, definition, members_of
 from registrar.schemas.shapes import (
@@ -35,6 +34,7 @@ from registrar.schemas.shapes import (
 )
 from registrar.status import IN_VAULT
 from registrar.verify import State as Proven
+from registrar.wording import SCHEMA_VERSION
 
 _Members = dict[str, tuple[Schema, str]]
 

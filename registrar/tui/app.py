@@ -25,12 +25,12 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from registrar.errors import NotSignedIn, RegistrarError, origin
-from registrar.render import visible
 from registrar.tui import rows
 from registrar.tui.rows import Seen
 from registrar.tui.session import Request, Session
 from registrar.verify import Row as Proven
 from registrar.verify import Verification
+from registrar.wording import visible
 
 if TYPE_CHECKING:
     from textual.actions import ActionParseResult

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from registrar import plan as planning
 from registrar.model import Application, Facts, Registered, same_name
-from registrar.render import visible
 from registrar.status import Row, survey
 from registrar.steps import Step
 from registrar.uri import Uri
+from registrar.wording import visible
 from registrar.world import World
 
 BY_HAND: Final = "by hand"

@@ -14,10 +14,11 @@ from textual.content import Content
 from registrar.history import Past, history
 from registrar.history import State as PastState
 from registrar.model import FIELDS, Target
-from registrar.render import told, visible, way_on
+from registrar.render import told, way_on
 from registrar.report import Outcome, Status
 from registrar.steps import Back, Blocked, Create, Expire, Keep, Recover, Retire, Rotate, Step, Update
 from registrar.tui.rows import Line, age
+from registrar.wording import visible
 from registrar.world import World
 
 STYLES: Final = {

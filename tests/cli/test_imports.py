@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import pkgutil
 import re
 import subprocess
@@ -19,6 +20,7 @@ import registrar
 from registrar import cli, errors
 from registrar.cli import main
 from tests.cli.manifests import TWO
+from tests.cli.program import Program
 
 SOURCE = Path(registrar.__file__).parent
 HEAVY = {"httpx", "hvac", "requests", "yaml", "textual", "rich", "uvicorn", "sqlite3"}
@@ -33,15 +35,32 @@ RUN = """
 import os
 from registrar.cli import main
 with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-    main(sys.argv[1:])
+    with contextlib.suppress(SystemExit):
+        main(sys.argv[1:])
 """
+# what a change looks at: manifests and their rules, what there is, and what is to be done about it
+CHANGE = {"declarations", "document", "lint", "manifest", "world", "reconcile", "plan", "steps", "render"}
 
 
-def imported(code: str, *words: str) -> set[str]:
+def imported(code: str, *words: str, cwd: Path | None = None, **environ: str) -> set[str]:
     """The modules that this code brings into a clean interpreter."""
     command = [sys.executable, "-I", "-c", SCRIPT.format(code), str(SOURCE.parent), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True, cwd=cwd, env={**os.environ, **environ}
+    )
     return set(json.loads(done.stdout))
+
+
+def ours(modules: set[str]) -> set[str]:
+    """Those of registrar, by their names within it."""
+    return {module.removeprefix("registrar.") for module in modules if module.startswith("registrar.")}
+
+
+def completed(line: str, cwd: Path | None = None, **environ: str) -> set[str]:
+    """The modules that a shell waits for when this line is completed."""
+    words = line.split(" ")
+    asked = {"_REGISTRAR_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    return imported(RUN, cwd=cwd, **asked, **environ)
 
 
 def packages(modules: set[str]) -> set[str]:
@@ -57,6 +76,39 @@ def test_help_and_version_import_click_alone(words: tuple[str, ...]) -> None:
     found = packages(imported(RUN, *words))
     assert "click" in found
     assert not found & HEAVY
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",)])
+def test_what_does_nothing_imports_next_to_nothing_of_ours(words: tuple[str, ...]) -> None:
+    found = imported(RUN, *words)
+    assert ours(found) == {"errors", "cli", "cli.output"}
+    assert not found & {"difflib", "json", "importlib.metadata"}
+
+
+def test_a_command_is_completed_without_any() -> None:
+    assert ours(completed("registrar p")) == {"errors", "cli", "cli.output"}
+    own = {"cli.change", "cli.changes", "cli.completion"}
+    assert ours(completed("registrar plan --")) == {"errors", "cli", "cli.output", *own}
+
+
+def test_to_fetch_a_credential_imports_nothing_that_a_change_needs(connected: Program, tmp_path: Path) -> None:
+    connected.write("apps.yaml", TWO)
+    assert connected.call("apply", "apps.yaml", "--yes").code == 0
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    environ = {name: connected.environ[name] for name in ("VAULT_ADDR", "VAULT_TOKEN")}
+    for found in (
+        imported(RUN, "creds", "get", "viewer", cwd=elsewhere, **environ),
+        imported(RUN, "creds", "get", "viewer", "--format", "json", cwd=elsewhere, **environ),
+        imported(RUN, "exec", "viewer", "--", "/nowhere/at/all", cwd=elsewhere, **environ),
+        completed("registrar creds get v", elsewhere, **environ),
+    ):
+        assert "vault.store" in ours(found)
+        assert not ours(found) & CHANGE
+        assert not packages(found) & (HEAVY - {"hvac", "requests"} | {"confusable_homoglyphs", "difflib", "subprocess"})
+    (elsewhere / "registrar.yaml").write_text("set: twin\n")
+    found = imported(RUN, "creds", "get", "viewer", cwd=elsewhere, **environ)
+    assert ours(found) & CHANGE == {"declarations", "document", "lint"}
+    assert "yaml" in found
 
 
 def test_validate_imports_no_client(tmp_path: Path) -> None:
@@ -180,6 +232,7 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
     assert isinstance(command, click.Command)
     assert command.help
     assert command.help.splitlines()[0] == told
+    assert command.get_short_help_str() == click.Command(name, help=told).get_short_help_str()
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,8 +22,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 import registrar.tui.app
-from registrar.render import visible
 from registrar.tui.app import RegistrarApp
+from registrar.wording import visible
 from tests.cli.services import serving
 from tests.tui.desk import Desk, Sitting, run, sitting
 

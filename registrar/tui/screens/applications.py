@@ -17,7 +17,6 @@ from textual.widgets import Input, Static
 
 from registrar.doctor import counted
 from registrar.model import Credential, same_name
-from registrar.render import visible
 from registrar.tui import intents, rows, words
 from registrar.tui.intents import Intent
 from registrar.tui.rows import BY_HAND, Line
@@ -25,6 +24,7 @@ from registrar.tui.screens.page import Page, Pane, told_error
 from registrar.tui.table import Column, Table
 from registrar.verify import State as Proven
 from registrar.verify import Verification
+from registrar.wording import visible
 
 _STATE_CELLS: Final = 13
 _CELL_STYLES: Final = {"in sync": "good", "undeclared": "quiet", "blocked": "bad", "interrupted": "bad"}

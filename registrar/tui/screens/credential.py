@@ -20,7 +20,6 @@ from textual.widgets import Static
 from registrar.errors import NotSignedIn, RegistrarError
 from registrar.history import Past, State, history
 from registrar.model import Credential
-from registrar.render import visible
 from registrar.secret import MASK
 from registrar.tui import intents, words
 from registrar.tui.intents import Intent
@@ -28,6 +27,7 @@ from registrar.tui.screens.page import Page, Pane, told_error
 from registrar.tui.table import Column, Table
 from registrar.verify import State as Proven
 from registrar.verify import Verification
+from registrar.wording import visible
 
 REVEAL_S: Final = 20
 

@@ -16,10 +16,10 @@ from textual.widgets import Button, Input, OptionList, Static
 
 from registrar.doctor import length
 from registrar.model import Credential
-from registrar.render import visible
 from registrar.secret import Secret
 from registrar.tui.intents import GRACE
 from registrar.tui.screens.page import LeftOnce, Pane
+from registrar.wording import visible
 
 Answer = TypeVar("Answer")
 

@@ -19,11 +19,11 @@ from textual.widgets import Checkbox, Input, Select, Static
 from registrar.errors import RegistrarError
 from registrar.lint import Finding, Level
 from registrar.model import FIELDS, Registered
-from registrar.render import visible
 from registrar.tui import intents
 from registrar.tui.screens.dialogs import Confirm
 from registrar.tui.screens.page import Page, Pane, told_error
 from registrar.tui.session import Checked, Draft
+from registrar.wording import visible
 
 _KEYS: Final = (*FIELDS, "path")
 _HINTS: Final = {

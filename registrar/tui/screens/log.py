@@ -8,9 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from registrar.render import visible
 from registrar.tui.screens.page import Page
 from registrar.tui.table import Column, Table
+from registrar.wording import visible
 
 
 class RequestLog(Page):

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from registrar.errors import RegistrarError
-from registrar.render import visible
+from registrar.wording import visible
 
 if TYPE_CHECKING:
     from registrar.tui.app import RegistrarApp

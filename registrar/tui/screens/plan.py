@@ -18,7 +18,7 @@ from textual.widgets import ProgressBar, Static
 from registrar.errors import NotSignedIn, RegistrarError
 from registrar.markdown import plan_markdown, report_markdown
 from registrar.plan import Plan
-from registrar.render import ended, loud, summary, visible, way_on
+from registrar.render import ended, loud, summary, way_on
 from registrar.report import Event, Outcome, Report, Status, Stop
 from registrar.steps import Blocked, Keep, Step
 from registrar.tui import words
@@ -28,6 +28,7 @@ from registrar.tui.screens.dialogs import Confirm
 from registrar.tui.screens.page import READ_ONLY, Page, Pane, told_error
 from registrar.tui.session import Ask
 from registrar.tui.table import Column, Table
+from registrar.wording import visible
 
 _OPERATIONS: Final = (
     "blocked", "recover", "retire", "expire", "rotate", "back", "update", "restore", "adopt", "create", "keep",

@@ -11,9 +11,9 @@ from textual.content import Content
 from textual.widgets import Button, Input, Select, Static
 
 from registrar.errors import RegistrarError
-from registrar.render import visible
 from registrar.secret import Secret
 from registrar.tui.screens.dialogs import Dialog
+from registrar.wording import visible
 
 _METHODS: Final[dict[str, dict[str, tuple[tuple[str, str], str]]]] = {
     "Nexus": {
