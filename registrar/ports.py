@@ -9,22 +9,20 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from registrar.lock import LockRecord
 from registrar.model import Credential, Facts, Record, Registered
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """The answer of a data write: the version it made, and when by Vault's clock."""
 
     version: int
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """All records under the prefix; `nested` are folders with a lock of their own, which are not entered."""
 
     records: tuple[Record, ...]

@@ -30,7 +30,8 @@ def test_each_work_is_done_by_both(name: str, tmp_path: Path) -> None:
         assert row["work"] in done.stdout
         assert row["ratios"]
         assert all(value > 0 for values in row["seconds"].values() for value in values)
-    assert len(re.findall(r"(met|missed)$", done.stdout, re.MULTILINE)) == len(told["rows"])
+    judged = [row for row in told["rows"] if row["goal"] is not None]
+    assert len(re.findall(r"(met|missed)$", done.stdout, re.MULTILINE)) == len(judged)
 
 
 def test_a_work_that_is_none_is_refused() -> None:

@@ -9,19 +9,22 @@ import operator
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from registrar.errors import Missing, OutcomeUnknown, Rejected, ServiceError, Unsuitable, VersionMismatch
 from registrar.model import Credential, Facts, Lock, Record
 from registrar.ports import Folder, Stored
 from registrar.secret import Secret
-from registrar.vault import listing, preflight
 from registrar.vault.answers import LOOK_AGAIN, MetadataVersionNeeded
 from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
 from registrar.vault.session import Holder, Session
-from registrar.vault.survey import Survey
 from registrar.vault.wire import Trace, Wire
+
+if TYPE_CHECKING:
+    from registrar.vault.survey import Survey
+
+# What lists, checks and looks is imported where it is called: whoever fetches one credential needs none of it.
 
 _LEASE_S: Final = 30  # of a lock whose lease nobody can read
 
@@ -65,6 +68,8 @@ class Vault:
 
         `restored` are those where a deleted version is to come back.
         """
+        from registrar.vault import preflight
+
         preflight.check(self._session, self._place, paths, restored)
 
     def holder(self) -> Holder:
@@ -73,14 +78,20 @@ class Vault:
 
     def survey(self) -> Survey:
         """What the doctor asks of this Vault."""
+        from registrar.vault.survey import Survey
+
         return Survey(self, self._session, self._place)
 
     def all(self) -> Folder:
         """Every record from metadata alone; AccessDenied where they may not be listed."""
+        from registrar.vault import listing
+
         return listing.everything(self._session, self._place)
 
     def one(self, path: str) -> Record:
         """One record from metadata alone; of the kind NONE where nothing is."""
+        from registrar.vault import listing
+
         return listing.one(self._session, self._place.record("metadata", path), path)
 
     def read(self, path: str, version: int = 0) -> Credential | None:
@@ -105,6 +116,8 @@ class Vault:
 
     def read_secret(self, path: str) -> dict[str, Secret]:
         """The texts of a secret by its path with mount, of either KV version; Missing where nothing is."""
+        from registrar.vault import preflight
+
         mount = preflight.mount_of(self._session, path)
         if mount.kind != "kv":
             raise Unsuitable(f"{path} is not in a KV mount", hint="set nexus_credentials to the path of a KV secret")

@@ -63,7 +63,7 @@ class Row:
 
     work: str
     against: str
-    goal: float
+    goal: float | None
     ratios: Sequence[float]
     more_is_better: bool = False
     unit: str = " x"
@@ -78,6 +78,8 @@ class Row:
 
     @property
     def met(self) -> bool:
+        if self.goal is None:
+            return True
         return self.median >= self.goal if self.more_is_better else self.median <= self.goal
 
     def line(self) -> tuple[str, ...]:
@@ -86,18 +88,18 @@ class Row:
         return (
             self.work,
             self.against,
-            f"{'≥' if self.more_is_better else '≤'} {self.goal:g}{self.unit}",
+            "" if self.goal is None else f"{'≥' if self.more_is_better else '≤'} {self.goal:g}{self.unit}",
             f"{self.median:.2f}{self.unit}",
             f"{low:.2f}-{high:.2f}" if len(self.ratios) > 1 else "once",
             "" if self.cpu is None else f"{self.cpu:.2f} x",
-            "met" if self.met else "missed",
+            "" if self.goal is None else "met" if self.met else "missed",
         )
 
 
 def contest(
     work: str,
     against: str,
-    goal: float,
+    goal: float | None,
     ours: Run,
     theirs: Run,
     repeats: int,
