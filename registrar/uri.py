@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 _NOISE: Final = re.compile(r"[\t\r\n]|^[\x00-\x20]+|[\x00-\x20]+$")
+_AUTHORITY_END: Final = re.compile(r"[/?#\\]")
+# As nearly all are; urlsplit has them in the same parts, and takes five times as long.
+_ORDINARY: Final = re.compile(r"(https?)://([a-z0-9.-]+)((?:/[\w.~-]*)*)", re.ASCII)
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?")
 
 
@@ -30,6 +33,9 @@ class Uri(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Take a text apart; one that cannot be read as a URI has no parts."""
+        if ordinary := _ORDINARY.fullmatch(text):
+            scheme, host, path = ordinary.groups()
+            return cls(text, scheme, host=host, path=path)
         # Browsers drop tabs and line breaks and trim the ends before they look at the scheme (WHATWG URL §4.4), and
         # Python does so in some releases only.
         plain = _NOISE.sub("", text)
@@ -65,7 +71,7 @@ class Uri(NamedTuple):
     @property
     def authority(self) -> str:
         """What stands between // and the path, as it was written."""
-        return re.split(r"[/?#\\]", self.text.partition("://")[2], maxsplit=1)[0]
+        return _AUTHORITY_END.split(self.text.partition("://")[2], maxsplit=1)[0]
 
 
 def _ipv6(host: str) -> ipaddress.IPv6Address | None:
@@ -112,6 +118,7 @@ def userinfo(uri: Uri) -> str:
     return "has user information before an @, which hides the real host" if uri.userinfo else ""
 
 
+_PLAIN: Final = re.compile(r"[\w!#$&'()*+,./:;=?@~\[\]{}-]*", re.ASCII)  # what none of the following is about
 _UNSAFE: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), words)
     for pattern, words in (
@@ -129,12 +136,12 @@ _UNSAFE: Final = tuple(
 
 def unsafe(uri: Uri) -> str:
     """What parsers are known to read in different ways."""
-    found = [words for pattern, words in _UNSAFE if pattern.search(uri.text)]
-    segments = uri.path.split("/")[1:]
-    if "" in segments[:-1]:
+    plain = _PLAIN.fullmatch(uri.text)
+    found = [] if plain else [words for pattern, words in _UNSAFE if pattern.search(uri.text)]
+    if "//" in uri.path:
         found.append("an empty path segment")
     # Servlet containers cut `;…` off a segment before they resolve the dots, so `..;` climbs as well.
-    if any(segment.partition(";")[0] in (".", "..") for segment in segments):
+    if "/." in uri.path and any(part.partition(";")[0] in (".", "..") for part in uri.path.split("/")[1:]):
         found.append("a path segment that is `.` or `..`")
     if "[" in uri.path or "]" in uri.path:
         found.append("a bracket in its path")

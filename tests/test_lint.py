@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registrar import lint
+from registrar import lint, uri
 from registrar.lint import RULES, Entry, Finding, Level, Place
 from registrar.model import Application, Target
 from registrar.uri import Uri
@@ -372,3 +373,17 @@ def test_a_finding_carries_its_fix() -> None:
 )
 def test_foreign_texts_are_shown_harmlessly(text: str, shown: str) -> None:
     assert quoted(text) == shown
+
+
+# ── what is told at a glance ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(st.from_regex(uri._ORDINARY, fullmatch=True))
+def test_an_ordinary_uri_has_the_parts_that_python_sees(text: str) -> None:
+    parts = urlsplit(text)
+    assert Uri.parse(text) == Uri(text, parts.scheme, host=parts.netloc, path=parts.path)
+
+
+@given(st.from_regex(uri._PLAIN, fullmatch=True))
+def test_plain_characters_are_read_alike_everywhere(text: str) -> None:
+    assert [words for pattern, words in uri._UNSAFE if pattern.search(text)] == []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registrar import lint
-from registrar.lint import Entry, Level, Place
+from registrar.lint import Entry, Level, Place, hosts
 from registrar.model import Application, Target
 
 TARGET = Target("dev", "https://nexus.example.org", "https://nexus.example.org", "https://vault.example.org")
@@ -201,3 +201,8 @@ def test_a_host_of_plain_labels_is_a_name(labels: list[str]) -> None:
     host = ".".join([*labels, "org"])
     assert "RU014" not in rules(redirected(f"https://{host}/cb"), Level.ERROR)
     assert "RU014" in rules(redirected(f"https://{host}./cb"), Level.ERROR)
+
+
+@given(st.from_regex(hosts._USUAL, fullmatch=True))
+def test_nothing_is_wrong_with_a_usual_host(host: str) -> None:
+    assert hosts._host_fault(host) == ""

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from registrar import amend, lint, manifest
 from registrar.document import Reader
 from registrar.errors import Stale, UsageError
-from registrar.lint import RULES, Breach, Entry, Finding, Level, Neighbours, Place
+from registrar.lint import RULES, Breach, Entry, Finding, Keys, Level, Neighbours, Place
 from registrar.model import Application, Target
 from registrar.spelling import KEYS
 from registrar.tui.session import Checked, Draft
@@ -218,7 +218,7 @@ class Drafts:
         keys = ("", *KEYS)
         judged = Entry(application, {key: Place(key) for key in keys}, {key: entry.waivers(key) for key in keys})
         others = self._others(draft)
-        indexes = zip(others, Neighbours.keys(application), strict=True)
+        indexes = zip(others, Keys.of(application), strict=True)
         near = Neighbours(*(_Over(index, key, judged) for index, key in indexes))
         for finding in lint.judged(judged, near, self._target):
             yield finding.file, finding
@@ -244,7 +244,8 @@ class Drafts:
         key = (draft.file, draft.line)
         if key not in self._neighbours:
             entries = [entry for file in self._files.values() for entry in file.entries]
-            self._neighbours[key] = Neighbours.of([entry for entry in entries if entry.place("")[:2] != key])
+            others = [entry for entry in entries if entry.place("")[:2] != key]
+            self._neighbours[key] = Neighbours.of((entry, Keys.of(entry.application)) for entry in others)
         return self._neighbours[key]
 
 

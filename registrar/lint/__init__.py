@@ -6,20 +6,20 @@ never read a manifest or resolve a host, and never change a value, since Nexus a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from registrar.lint import applications, files, hosts, redirects  # noqa: F401 (importing them enters their rules)
 from registrar.lint.finding import Entry, Finding, Level, Place, ordered
-from registrar.lint.rule import ENTERED, Breach, Case, Neighbours, Rule
+from registrar.lint.rule import ENTERED, Breach, Case, Keys, Neighbours, Rule
 from registrar.model import Target
-from registrar.uri import Uri
 
 __all__ = [
     "RULES",
     "Breach",
     "Entry",
     "Finding",
+    "Keys",
     "Level",
     "Neighbours",
     "Place",
@@ -54,20 +54,23 @@ def check(entries: Sequence[Entry], target: Target) -> tuple[Finding, ...]:
 
 def sifted(entries: Sequence[Entry], target: Target) -> Sifted:
     """Every finding about these applications as the whole of this target, the waived ones apart."""
-    neighbours = Neighbours.of(entries)
-    found = [one for entry in entries for one in _judged(entry, neighbours, target)]
+    keyed = [(entry, Keys.of(entry.application)) for entry in entries]
+    found = list(_judged(keyed, Neighbours.of(keyed), target))
     return Sifted(*(ordered(finding for finding, waived in found if waived is kind) for kind in (False, True)))
 
 
 def judged(entry: Entry, neighbours: Neighbours, target: Target) -> tuple[Finding, ...]:
     """Every finding about one application among these neighbours, of which it is one itself."""
-    return ordered(finding for finding, waived in _judged(entry, neighbours, target) if not waived)
+    found = _judged([(entry, Keys.of(entry.application))], neighbours, target)
+    return ordered(finding for finding, waived in found if not waived)
 
 
-def _judged(entry: Entry, neighbours: Neighbours, target: Target) -> Iterator[tuple[Finding, bool]]:
-    application = entry.application
-    redirect, base = Uri.parse(application.redirect_uri), Uri.parse(application.base_url or "")
-    case = Case(entry, application, redirect, base, target, neighbours)
+def _judged(
+    keyed: Iterable[tuple[Entry, Keys]], neighbours: Neighbours, target: Target
+) -> Iterator[tuple[Finding, bool]]:
+    cases = [Case.of(entry, keys, target, neighbours) for entry, keys in keyed]
+    # One rule after the other: Python's interpreter is twice as fast at one check of all as at all checks of one.
     for rule, check in _CHECKED:
-        for breach in check(case):
-            yield rule.finding(breach, entry), rule.waived(breach, entry)
+        for case in cases:
+            for breach in check(case):
+                yield rule.finding(breach, case.entry), rule.waived(breach, case.entry)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from registrar.lint.finding import Level
-from registrar.lint.rule import Breach, Case, Neighbours, rule
+from registrar.lint.rule import Breach, Case, rule
 from registrar.model import FACT_LIMIT_BYTES, PATH, same_name
 from registrar.uri import address_faults
 
@@ -31,7 +31,7 @@ def _bu001(case: Case) -> Iterator[Breach]:
 
 def _units(text: str) -> int:
     """The length of a text as Nexus counts it: .NET strings are UTF-16."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 @rule(
@@ -43,13 +43,12 @@ def _units(text: str) -> int:
     field="name",
 )
 def _ap001(case: Case) -> Iterator[Breach]:
-    key = same_name(case.application.name)
-    if not key:
+    if not case.keys.name:
         yield Breach("the name is empty")
         return
     if _units(case.application.name) > 50:
         yield Breach(f"the name has {_units(case.application.name)} characters, 50 at most are allowed")
-    first = case.neighbours.names[key]
+    first = case.neighbours.names[case.keys.name]
     if first is not case.entry:
         yield Breach(f"the name is taken by the application at {first.place('name')}")
 
@@ -66,6 +65,9 @@ def _ap002(case: Case) -> Iterator[Breach]:
     length = _units(case.application.description or "")
     if length > 250:
         yield Breach(f"the description has {length} characters, 250 at most are allowed")
+
+
+_SLASH: Final = re.compile("/")
 
 
 @rule(
@@ -88,9 +90,10 @@ def _ap003(case: Case) -> Iterator[Breach]:
     first = case.neighbours.paths[path]
     if first is not case.entry:
         yield Breach(f"the path is taken by the application at {first.place('path')}")
-    parents = (path[: slash.start()] for slash in re.finditer("/", path))
-    if outer := next((case.neighbours.paths[parent] for parent in parents if parent in case.neighbours.paths), None):
-        yield Breach(f"the path lies inside that of the application at {outer.place('path')}")
+    for slash in _SLASH.finditer(path):
+        if outer := case.neighbours.paths.get(path[: slash.start()]):
+            yield Breach(f"the path lies inside that of the application at {outer.place('path')}")
+            return
 
 
 _EMAIL: Final = re.compile(
@@ -124,9 +127,8 @@ def _ap004(case: Case) -> Iterator[Breach]:
     level=Level.WARNING,
 )
 def _ap005(case: Case) -> Iterator[Breach]:
-    key = Neighbours.keys(case.application)
-    first = case.neighbours.looks[key[3]]
-    if key[3] and first is not case.entry and same_name(first.application.name) != key[0]:
+    first = case.neighbours.looks[case.keys.look]
+    if case.keys.look and first is not case.entry and same_name(first.application.name) != case.keys.name:
         yield Breach(f"the name looks like that of the application at {first.place('name')}")
 
 

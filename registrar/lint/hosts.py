@@ -11,7 +11,7 @@ from typing import Final
 
 from registrar.lint.finding import Level
 from registrar.lint.lookalikes import mixed_scripts
-from registrar.lint.rule import Breach, Case, of_redirect, receiver, rule
+from registrar.lint.rule import Breach, Case, of_redirect, rule
 from registrar.model import Target
 from registrar.uri import Uri
 
@@ -85,6 +85,10 @@ def _ru010(case: Case) -> Sequence[Breach]:
 
 _ELSEWHERE: Final = re.compile(r"[^\x21-\x7e]|[*{}%\\\"<>^`|\[\]]")  # RU001, RU005 and RU006 tell of these
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NUMBER: Final = re.compile("[0-9]+|0x[0-9a-f]*")
+
+
+_USUAL: Final = re.compile(r"(?=.{1,63}\Z)(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]+")  # nothing is wrong with it
 
 
 def _host_fault(host: str) -> str:
@@ -102,7 +106,7 @@ def _host_fault(host: str) -> str:
         if label[2:4] == "--" and not _unicode(label):
             return "has a label in its host that IDNA does not allow"
     # A browser takes 127.1, 0x7f.1 and 2130706433 for addresses (WHATWG URL §3.5); no top-level domain is a number.
-    if re.fullmatch("[0-9]+|0x[0-9a-f]*", labels[-1]):
+    if _NUMBER.fullmatch(labels[-1]):
         return "has a host that ends in a number and is not an address"
     return ""
 
@@ -135,7 +139,7 @@ def _unicode(label: str) -> str:
 )
 def _ru014(case: Case) -> Sequence[Breach]:
     host = case.redirect.host
-    told = not host or case.redirect.address is not None or _ELSEWHERE.search(host)
+    told = not host or _USUAL.fullmatch(host) or case.redirect.address is not None or _ELSEWHERE.search(host)
     return of_redirect("" if told else _host_fault(host))
 
 
@@ -191,9 +195,8 @@ def _ru017(case: Case) -> Iterator[Breach]:
     otherwise="on loopback",
 )
 def _ru018(case: Case) -> Iterator[Breach]:
-    key = receiver(case.application.redirect_uri)
-    first = case.neighbours.redirects[key]
-    if key and first is not case.entry:
+    first = case.neighbours.redirects[case.keys.redirect]
+    if case.keys.redirect and first is not case.entry:
         level = Level.WARNING if case.redirect.loopback else Level.ERROR
         yield Breach(f"the redirect URI is that of the application at {first.place('redirect_uri')}", level)
 

@@ -9,7 +9,7 @@ import functools
 import unicodedata
 from typing import Final
 
-_ASCII: Final = str.maketrans({"0": "O", "1": "l", "I": "l", "|": "l", "m": "rn"})
+_ASCII: Final = (("0", "O"), ("1", "l"), ("I", "l"), ("|", "l"), ("m", "rn"))
 """The ASCII part of confusables.txt, as far as names are written with it."""
 
 
@@ -18,7 +18,9 @@ def skeleton(name: str) -> str:
     plain = name
     if not plain.isascii():
         plain = "".join(map(_prototype, unicodedata.normalize("NFKC", plain)))
-    return " ".join(plain.translate(_ASCII).casefold().split())
+    for character, drawn in _ASCII:  # str.translate takes three times as long
+        plain = plain.replace(character, drawn)
+    return " ".join(plain.casefold().split())
 
 
 @functools.lru_cache(maxsize=4096)

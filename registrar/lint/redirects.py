@@ -64,6 +64,9 @@ def _ru004(case: Case) -> Sequence[Breach]:
     return of_redirect(userinfo(case.redirect))
 
 
+_PATTERN: Final = re.compile("[*{}]")
+
+
 @rule(
     "RU005",
     "The redirect URI has no wildcard and no placeholder",
@@ -73,7 +76,7 @@ def _ru004(case: Case) -> Sequence[Breach]:
     field="redirect_uri",
 )
 def _ru005(case: Case) -> Sequence[Breach]:
-    return of_redirect("has a wildcard or a placeholder" if re.search(r"[*{}]", case.redirect.text) else "")
+    return of_redirect("has a wildcard or a placeholder" if _PATTERN.search(case.redirect.text) else "")
 
 
 @rule(

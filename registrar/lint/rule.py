@@ -23,6 +23,21 @@ class Breach(NamedTuple):
     field: str | None = None
 
 
+class Keys(NamedTuple):
+    """What an application is found by among its neighbours, in the order of their indexes."""
+
+    name: str
+    path: str
+    redirect: str
+    look: str
+
+    @classmethod
+    def of(cls, application: Application) -> Keys:
+        """Those of this application."""
+        name = application.name
+        return cls(same_name(name), application.path, receiver(application.redirect_uri), skeleton(name))
+
+
 class Neighbours(NamedTuple):
     """The applications of a target by what has to be unique among them; the first one written has the right to it."""
 
@@ -32,19 +47,18 @@ class Neighbours(NamedTuple):
     looks: Mapping[str, Entry]
 
     @classmethod
-    def of(cls, entries: Sequence[Entry]) -> Neighbours:
+    def of(cls, entries: Iterable[tuple[Entry, Keys]]) -> Neighbours:
         """Index the applications of one target."""
-        indexes: tuple[dict[str, Entry], ...] = ({}, {}, {}, {})
-        for entry in entries:
-            for index, key in zip(indexes, cls.keys(entry.application), strict=True):
-                index.setdefault(key, entry)
-        return cls(*indexes)
-
-    @staticmethod
-    def keys(application: Application) -> tuple[str, str, str, str]:
-        """What an application is found by in each of the indexes."""
-        name = application.name
-        return same_name(name), application.path, receiver(application.redirect_uri), skeleton(name)
+        names: dict[str, Entry] = {}
+        paths: dict[str, Entry] = {}
+        redirects: dict[str, Entry] = {}
+        looks: dict[str, Entry] = {}
+        for entry, keys in entries:
+            names.setdefault(keys.name, entry)
+            paths.setdefault(keys.path, entry)
+            redirects.setdefault(keys.redirect, entry)
+            looks.setdefault(keys.look, entry)
+        return cls(names, paths, redirects, looks)
 
 
 def receiver(redirect_uri: str) -> str:
@@ -58,11 +72,19 @@ class Case(NamedTuple):
     """One application before the rules."""
 
     entry: Entry
+    keys: Keys
     application: Application
     redirect: Uri
     base: Uri  # of the empty text where there is none
     target: Target
     neighbours: Neighbours
+
+    @classmethod
+    def of(cls, entry: Entry, keys: Keys, target: Target, neighbours: Neighbours) -> Case:
+        """This entry before the rules of this target."""
+        application = entry.application
+        redirect, base = Uri.parse(application.redirect_uri), Uri.parse(application.base_url or "")
+        return cls(entry, keys, application, redirect, base, target, neighbours)
 
 
 Check = Callable[[Case], Iterable[Breach]]
