@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from string import ascii_letters, digits
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
@@ -74,13 +75,12 @@ _IMPLICIT: Final = yaml.SafeLoader.yaml_implicit_resolvers
 
 
 def _kind(event: ScalarEvent) -> str:
-    if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-        return "a tagged value"
-    if event.tag or not event.implicit[0]:
-        return _STRING
-    for tag, pattern in _IMPLICIT.get(event.value[:1], ()):
-        if pattern.match(event.value):
-            return _KINDS.get(tag, _STRING)
+    if event.tag is not None:
+        return _STRING if event.tag in ("!", "tag:yaml.org,2002:str") else "a tagged value"
+    if event.implicit[0]:
+        for tag, pattern in _IMPLICIT.get(event.value[:1], ()):
+            if pattern.match(event.value):
+                return _KINDS.get(tag, _STRING)
     return _STRING
 
 
@@ -92,6 +92,7 @@ def _words(node: Node) -> str:
 
 # What YAML calls printable (§5.1), less the byte order mark.
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_ASCII: Final = bytes([*b"\t\n\r", *range(0x20, 0x7F)])  # which nothing is to be looked for in
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -165,7 +166,7 @@ class Reader:
             before = data[: error.start].decode()
             self.report("the file is not UTF-8 here", _after(self.file, before), hint="save it as plain UTF-8")
             return None
-        if bad := _UNPRINTABLE.search(text):
+        if bad := data.translate(None, _ASCII) and _UNPRINTABLE.search(text):
             character = f"U+{ord(bad[0]):04X}"
             self.report(f"the character {character} is not allowed", _after(self.file, text[: bad.start()]))
             return None
@@ -206,7 +207,7 @@ class Reader:
             self.report(f"{key} has no value", node, hint='write "" for an empty one, or leave the key out')
         elif node.kind != _STRING:
             self.report(f"{key} is a string, but this is read as {node.kind}", node, hint="quote it")
-        elif _SURROGATE.search(node.text):
+        elif not node.text.isascii() and _SURROGATE.search(node.text):
             self.report(f"{key} has half a surrogate pair, which is no character", node)
         else:
             return node.text
@@ -239,6 +240,9 @@ class _Refused(Exception):
         self.column = mark.column + 1 if mark else 1
 
 
+_ENDS: Final = (SequenceEndEvent, MappingEndEvent)
+
+
 class _Composer:
     """Builds nodes out of the parser's events, and refuses what would be larger than it is written."""
 
@@ -257,30 +261,40 @@ class _Composer:
         return node
 
     def _node(self, event: Any, depth: int) -> Node:
+        if type(event) is ScalarEvent:
+            return self._scalar(event)
+        if type(event) is AliasEvent:
+            return self._aliased(event)
         mark = event.start_mark
         node: Node
-        if type(event) is ScalarEvent:
-            node = Scalar(mark.line + 1, mark.column + 1, event.value, _kind(event))
-        elif type(event) is AliasEvent:
-            return self._aliased(event)
-        elif depth == _DEPTH_LIMIT:
+        if depth == _DEPTH_LIMIT:
             raise _Refused("this is nested too deeply", mark)
-        elif event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _Refused("a tag is not allowed here", mark, "remove the word that begins with !")
-        elif type(event) is SequenceStartEvent:
-            node = Sequence(mark.line + 1, mark.column + 1, list(self._children(depth)))
+        if type(event) is SequenceStartEvent:
+            node = Sequence(mark.line + 1, mark.column + 1, self._children(depth))
         else:
-            children = self._children(depth)
+            children = iter(self._children(depth))
             node = Mapping(mark.line + 1, mark.column + 1, list(zip(children, children, strict=True)))
         if event.anchor:
             self._anchors[event.anchor] = node
         return node
 
-    def _children(self, depth: int) -> Iterator[Node]:
+    def _children(self, depth: int) -> list[Node]:
+        nodes: list[Node] = []
         for event in self._events:
-            if type(event) in (SequenceEndEvent, MappingEndEvent):
-                return
-            yield self._node(event, depth + 1)
+            kind = type(event)
+            if kind in _ENDS:
+                break
+            nodes.append(self._scalar(event) if kind is ScalarEvent else self._node(event, depth + 1))
+        return nodes
+
+    def _scalar(self, event: Any) -> Scalar:
+        mark = event.start_mark
+        node = Scalar(mark.line + 1, mark.column + 1, event.value, _kind(event))
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        return node
 
     def _aliased(self, event: Any) -> Node:
         node = self._anchors.get(event.anchor)
@@ -333,12 +347,14 @@ def _after(file: str, before: str) -> Place:
 _SECRET_KEY: Final = re.compile("secret|passw|token|credential|(api|private|access)[-_ ]?key", re.IGNORECASE)
 _PRIVATE_KEY: Final = re.compile("-----BEGIN [A-Z ]*PRIVATE KEY")
 _TOKEN: Final = re.compile("[A-Za-z0-9_-]{40,}")
+_IN_TOKEN: Final = bytes.maketrans(_LETTERS := f"{ascii_letters}{digits}_-".encode(), b"x" * len(_LETTERS))
+_LONG: Final = b"x" * 40  # what a token becomes by that, found in a tenth of the time
 _URL_LIMIT: Final = 1000  # how far back a URL may have begun; a line can be as long as the file
 
 
 def _secrets(text: str, public: Collection[str]) -> Iterator[tuple[Level, str, int, int]]:
     """What looks like a secret anywhere in a text, comments included: how bad, in words that do not show it, where."""
-    if not _TOKEN.search(text) and not _PRIVATE_KEY.search(text):
+    if _LONG not in text.encode().translate(_IN_TOKEN) and not _PRIVATE_KEY.search(text):
         return
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
         for match in _PRIVATE_KEY.finditer(line):

@@ -131,7 +131,7 @@ def _bytes(file: Path, reader: Reader) -> bytes | None:
     """What is in a file: somewhat more than the limit shows that it is too large, and no more is read."""
     found = bytearray()
     try:
-        with file.open("rb") as stream:
+        with file.open("rb", buffering=0) as stream:
             while len(found) <= SIZE_LIMIT_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
                 found += chunk
     except OSError as error:

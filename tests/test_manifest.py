@@ -430,10 +430,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write(tmp_path, {"a.yaml": app("a"), "b.yaml": app("b")})
     opened = Path.open
 
-    def refuse(file: Path, mode: str) -> object:
+    def refuse(file: Path, mode: str, buffering: int) -> object:
         if file.name == "a.yaml":
             raise PermissionError(13, "Permission denied")
-        return opened(file, mode)
+        return opened(file, mode, buffering)
 
     monkeypatch.setattr(Path, "open", refuse)
     loaded = manifest.load([tmp_path], DEV)

@@ -128,6 +128,12 @@ def test_a_waiver_of_one_target_is_not_idle_on_another() -> None:
     assert [finding.rule for finding in manifest.combined([load(nowhere), load(nowhere, PROD)])] == ["MF003"]
 
 
+def test_what_targets_judge_differently_is_told_in_their_order() -> None:
+    text = "apps:" + "".join(entry(f"http://127.0.0.1/{n}", name=f"A{n}").removeprefix("apps:") for n in range(20))
+    findings = manifest.combined([load(text), load(text, PROD)])
+    assert [str(finding.level) for finding in findings] == ["warning", "error"] * 20
+
+
 WAIVER = "# registrar: ignore[RU007] why"
 
 
