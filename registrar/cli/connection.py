@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,7 @@ from registrar.model import Target
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
-    import ssl
-
+    from registrar.cli.nexus_login import NexusOptions
     from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
     from registrar.oauth import QuietProof
@@ -34,14 +33,6 @@ if TYPE_CHECKING:
 
 Trace = Callable[[str, str, int | None, float], None]
 """Method, path, status (None: no answer) and milliseconds of one request."""
-
-
-class NexusOptions(TypedDict):
-    """How a client of Nexus goes about it."""
-
-    timeout_s: float
-    verify: ssl.SSLContext
-    trace: Trace | None
 
 
 # The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
@@ -190,8 +181,9 @@ class Opening(contextlib.ExitStack):
 
     def nexus_options(self, settings: Settings) -> NexusOptions:
         """What every client of this Nexus is given besides its address."""
-        login = settings.nexus
-        return {"timeout_s": login.timeout_s, "verify": login.tls.context(), "trace": self._trace}
+        from registrar.cli.nexus_login import nexus_options
+
+        return nexus_options(settings, self._trace)
 
     def handshake(self, settings: Settings) -> Handshake:
         """The flow's own requests, as an application makes them."""
@@ -255,27 +247,25 @@ def _vault(settings: Settings, token: Secret | Login, trace: Trace | None) -> Va
 
 
 def _nexus(settings: Settings, records: Vault | None, trace: Trace | None) -> Nexus:
-    from registrar.cli.nexus_login import nexus_identity
+    from registrar.cli.nexus_login import nexus_identity, nexus_options
     from registrar.nexus import Nexus
 
-    login, identity = settings.nexus, nexus_identity(settings, records, trace)
+    identity = nexus_identity(settings, records, trace)
     return Nexus(
-        login.url,
+        settings.nexus.url,
         token=identity.token,
         api_key=identity.api_key,
         api_secret=identity.api_secret,
         origin=identity.origin,
-        timeout_s=login.timeout_s,
-        verify=login.tls.context(),
-        trace=trace,
+        **nexus_options(settings, trace),
     )
 
 
 def _proof(settings: Settings, trace: Trace | None) -> QuietProof:
+    from registrar.cli.nexus_login import nexus_options
     from registrar.oauth import QuietProof
 
-    login = settings.nexus
-    return QuietProof(login.url, timeout_s=login.timeout_s, verify=login.tls.context(), trace=trace)
+    return QuietProof(settings.nexus.url, **nexus_options(settings, trace))
 
 
 def _trace(method: str, path: str, status: int | None, took_ms: float) -> None:

@@ -5,8 +5,9 @@ Owns which of them counts, and the renewal of a kept session. Must never show an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from registrar import config, kept
 from registrar.config import Settings
@@ -15,6 +16,8 @@ from registrar.kept import Keeper, Kept
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
+    import ssl
+
     from registrar.nexus.wire import Trace
     from registrar.vault import Vault
 
@@ -30,6 +33,26 @@ class NexusIdentity:
     token: Secret | None = None
     api_key: Secret | None = None
     api_secret: Secret | None = None
+
+
+class NexusOptions(TypedDict):
+    """How a client of Nexus goes about it."""
+
+    timeout_s: float
+    verify: ssl.SSLContext
+    trace: Trace | None
+    proxies: Mapping[str, str]
+
+
+def nexus_options(settings: Settings, trace: Trace | None) -> NexusOptions:
+    """What every client of this Nexus is given besides its address and who we are."""
+    login = settings.nexus
+    return {
+        "timeout_s": login.timeout_s,
+        "verify": login.tls.context(),
+        "trace": trace,
+        "proxies": settings.proxies,
+    }
 
 
 def nexus_identity(settings: Settings, records: Vault | None, trace: Trace | None) -> NexusIdentity:
@@ -81,10 +104,7 @@ def _renewed(session: Kept, refresh: Secret, settings: Settings, trace: Trace | 
     from registrar.nexus.answers import expires_at
     from registrar.nexus.device import DeviceLogin
 
-    login = settings.nexus
-    with DeviceLogin(
-        login.url, session.client_id, timeout_s=login.timeout_s, verify=login.tls.context(), trace=trace
-    ) as device:
+    with DeviceLogin(settings.nexus.url, session.client_id, **nexus_options(settings, trace)) as device:
         tokens = device.refreshed(refresh)
     return replace(session, token=tokens.access, refresh=tokens.refresh, expires_at=expires_at(tokens.access))
 

@@ -58,6 +58,7 @@ class Nexus:
         timeout_s: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
+        proxies: Mapping[str, str] | None = None,
         connections: int = 64,
     ) -> None:
         self._session = Session(
@@ -69,6 +70,7 @@ class Nexus:
             timeout_s=timeout_s,
             verify=verify,
             trace=trace,
+            proxies=proxies,
             connections=connections,
         )
 

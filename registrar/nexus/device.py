@@ -55,8 +55,9 @@ class DeviceLogin(Anonymous):
         timeout_s: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
+        proxies: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(url, timeout_s=timeout_s, verify=verify, trace=trace)
+        super().__init__(url, timeout_s=timeout_s, verify=verify, trace=trace, proxies=proxies)
         self._client_id = client_id
 
     def begin(self) -> Grant | None:

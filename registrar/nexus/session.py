@@ -99,6 +99,7 @@ class Session:
         timeout_s: float,
         verify: ssl.SSLContext | bool,
         trace: Trace | None,
+        proxies: Mapping[str, str] | None,
         connections: int,
     ) -> None:
         if (api_key is None) != (api_secret is None):
@@ -114,7 +115,15 @@ class Session:
         self._generation_lock = threading.Lock()
         self.deprecated_since: datetime | None = None
         self.url = api_root(url)
-        self._wire = Wire(self.url, decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections)
+        self._wire = Wire(
+            self.url,
+            decode,
+            timeout_s=timeout_s,
+            verify=verify,
+            trace=trace,
+            proxies=proxies,
+            connections=connections,
+        )
 
     def close(self) -> None:
         self._wire.close()
@@ -232,10 +241,17 @@ class Anonymous:
         timeout_s: float = 30.0,
         verify: ssl.SSLContext | bool = True,
         trace: Trace | None = None,
+        proxies: Mapping[str, str] | None = None,
         connections: int = 64,
     ) -> None:
         self._wire = Wire(
-            api_root(url), decode, timeout_s=timeout_s, verify=verify, trace=trace, connections=connections
+            api_root(url),
+            decode,
+            timeout_s=timeout_s,
+            verify=verify,
+            trace=trace,
+            proxies=proxies,
+            connections=connections,
         )
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from registrar import __version__
+from registrar.proxies import proxy_for
 from registrar.secret import Secret, hide
-from registrar.uri import Uri
 
 Trace = Callable[[str, str, int | None, float], None]
 """Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
@@ -43,6 +43,13 @@ BUSY: Final = frozenset({429, 502, 503, 504})
 # logging.
 for _name in ("httpx", "httpx._client", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.INFO)
+
+
+_HEADERS: Final = {
+    "Accept": "application/json",  # v2 answers a problem as an empty 500 to whoever does not accept JSON
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": f"registrar/{__version__}",
+}
 
 
 class Repeat(enum.Enum):
@@ -111,6 +118,7 @@ class Wire:
         timeout_s: float,
         verify: ssl.SSLContext | bool,
         trace: Trace | None,
+        proxies: Mapping[str, str] | None,
         connections: int,
     ) -> None:
         self._root = root
@@ -120,10 +128,11 @@ class Wire:
         self._trace = trace
         # The system's certificates and not those of certifi: an agency's own CA is installed there.
         context = ssl.create_default_context() if verify is True else verify
-        self._clients = _Clients(lambda: _client(root, context), connections)
+        proxy = proxy_for(root, proxies or {})
+        self._connections = _Connections(lambda: _connection(context, proxy), connections)
 
     def close(self) -> None:
-        self._clients.close()
+        self._connections.close()
 
     def send(
         self,
@@ -158,9 +167,9 @@ class Wire:
         began = monotonic()
         outcome: Answer | Failure
         try:
-            with self._clients.one(deadline - began) as client:
-                request = self._request(client, sent, deadline - monotonic())
-                outcome = self._exchange(client, request, deadline, sent.secrets)
+            with self._connections.one(deadline - began) as connection:
+                request = self._request(sent, deadline - monotonic())
+                outcome = self._exchange(connection, request, deadline, sent.secrets)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome = _failure(error)
         if isinstance(outcome, Failure):
@@ -171,8 +180,10 @@ class Wire:
                 self._trace(sent.method, sent.shown, status, (monotonic() - began) * 1000)
         return outcome
 
-    def _request(self, client: httpx.Client, sent: _Sent, timeout_s: float) -> httpx.Request:
-        headers = {} if sent.token is None else {"Authorization": f"Bearer {sent.token.reveal()}"}
+    def _request(self, sent: _Sent, timeout_s: float) -> httpx.Request:
+        headers = dict(_HEADERS)
+        if sent.token is not None:
+            headers["Authorization"] = f"Bearer {sent.token.reveal()}"
         content = None
         if sent.body is not None and sent.form:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -180,19 +191,19 @@ class Wire:
         elif sent.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(sent.body, default=_opened).encode()
-        return client.build_request(
+        return httpx.Request(
             sent.method,
             self._root + sent.path + ("" if sent.last is None else quote(sent.last.reveal(), safe="")),
             params={name: _opened(value) for name, value in sent.query.items()} or None,
             content=content,
             headers=headers,
-            timeout=max(timeout_s, 0.001),
+            extensions={"timeout": httpx.Timeout(max(timeout_s, 0.001)).as_dict()},
         )
 
     def _exchange(
-        self, client: httpx.Client, request: httpx.Request, deadline: float, sent: Sequence[Secret]
+        self, connection: httpx.HTTPTransport, request: httpx.Request, deadline: float, sent: Sequence[Secret]
     ) -> Answer | Failure:
-        response = client.send(request, stream=True)
+        response = connection.handle_request(request)
         try:
             body = bytearray()
             late = False
@@ -210,49 +221,46 @@ class Wire:
         return Answer(response.status_code, response.headers, self._decode(response.status_code, content))
 
 
-class _Clients:
-    """The connections, at most so many and the last one used first, each with a client of its own.
+class _Connections:
+    """The connections, at most so many and the last one used first, each a transport of httpx of its own.
 
-    One client for all of them looks at every idle connection before each request, and lets the threads wait for that.
+    httpx's Client parses each address again, looks for cookies and lets the threads wait while it looks at every idle
+    connection: as much work as the request is. It would follow redirects and read ~/.netrc, too.
     """
 
-    def __init__(self, make: Callable[[], httpx.Client], connections: int) -> None:
+    def __init__(self, make: Callable[[], httpx.HTTPTransport], connections: int) -> None:
         self._make = make
-        self._idle: LifoQueue[httpx.Client | None] = LifoQueue()
+        self._idle: LifoQueue[httpx.HTTPTransport | None] = LifoQueue()
         for _ in range(connections):
             self._idle.put(None)
 
     @contextlib.contextmanager
-    def one(self, timeout_s: float) -> Iterator[httpx.Client]:
-        """A client that nobody else uses meanwhile; PoolTimeout where none becomes free in time."""
+    def one(self, timeout_s: float) -> Iterator[httpx.HTTPTransport]:
+        """A connection that nobody else uses meanwhile; PoolTimeout where none becomes free in time."""
         try:
-            client = self._idle.get(timeout=max(timeout_s, 0))
+            connection = self._idle.get(timeout=max(timeout_s, 0))
         except Empty:
             raise httpx.PoolTimeout("") from None
         try:
-            client = client or self._make()
-            yield client
+            connection = connection or self._make()
+            yield connection
         finally:
-            self._idle.put(client)
+            self._idle.put(connection)
 
     def close(self) -> None:
+        """End the connections that nobody uses."""
         with contextlib.suppress(Empty):
             while True:
-                if client := self._idle.get_nowait():
-                    client.close()
+                if connection := self._idle.get_nowait():
+                    connection.close()
 
 
-def _client(root: str, verify: ssl.SSLContext | bool) -> httpx.Client:
-    return httpx.Client(
+def _connection(verify: ssl.SSLContext | bool, proxy: str) -> httpx.HTTPTransport:
+    return httpx.HTTPTransport(
         verify=verify,
+        trust_env=False,
         limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-        # The environment's proxies count, but nobody's own machine is reached by one. httpx before 0.24 takes an
-        # Authorization header from ~/.netrc too, where a request has none; so an Auth that does nothing is first.
-        trust_env=not Uri.parse(root).loopback,
-        auth=httpx.Auth(),
-        follow_redirects=False,
-        # v2 answers a problem as an empty 500 to whoever does not accept JSON.
-        headers={"Accept": "application/json", "User-Agent": f"registrar/{__version__}"},
+        proxy=httpx.Proxy(proxy) if proxy else None,
     )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.util import make_headers
 
-from registrar.uri import Uri
+from registrar.proxies import proxy_for
 
 CHUNK_BYTES: Final = 64 << 10
 
@@ -105,16 +105,6 @@ def content(response: BaseHTTPResponse, limit_bytes: int) -> bytes:
         response.close()
         response.release_conn()
     return bytes(found)
-
-
-def proxy_for(origin: str, proxies: Mapping[str, str]) -> str:
-    """The proxy for this server or none; `no` names those that are reached without, and nobody's own machine is."""
-    if not proxies or Uri.parse(origin).loopback:
-        return ""
-    from requests.utils import should_bypass_proxies  # NO_PROXY as it is usually read: suffixes, ports and networks
-
-    proxy = "" if should_bypass_proxies(origin, proxies.get("no", "")) else proxies.get(urlsplit(origin).scheme, "")
-    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
 
 
 def _identity(proxy: str) -> dict[str, str]:

@@ -148,23 +148,25 @@ def test_credentials_that_cannot_be_meant() -> None:
     assert CANARY not in everything_in(caught.value)
 
 
-def test_netrc_adds_nothing_and_the_proxy_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_surroundings_add_nothing_and_the_proxy_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     with Wire(reply(200, jwt(3600)), ME) as wire:
-        monkeypatch.setenv("HTTP_PROXY", wire.url)
-        with Nexus("http://nexus.invalid", api_key=Secret("k"), api_secret=Secret("s")) as nexus:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        proxies = {"http": wire.url}
+        with Nexus("http://nexus.invalid", api_key=Secret("k"), api_secret=Secret("s"), proxies=proxies) as nexus:
             nexus.check()
     assert wire.lines[0] == "POST http://nexus.invalid/api/v1/oauth/tokens"
     assert b"authorization" not in wire.requests[0].lower()
 
 
-def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Wire(reply(403)) as wire:
-        monkeypatch.setenv("HTTPS_PROXY", wire.url)
-        with Nexus("https://nexus.invalid", token=Secret(CANARY)) as nexus:
-            assert "NO_PROXY" in failed(Unreachable, "the proxy refuses", lambda: nexus.version).hint
+def test_a_proxy_that_refuses_is_named() -> None:
+    with (
+        Wire(reply(403)) as wire,
+        Nexus("https://nexus.invalid", token=Secret(CANARY), proxies={"https": wire.url}) as nexus,
+    ):
+        assert "NO_PROXY" in failed(Unreachable, "the proxy refuses", lambda: nexus.version).hint
 
 
 def test_a_create_that_finds_no_free_connection_was_not_sent() -> None:
