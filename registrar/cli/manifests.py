@@ -90,29 +90,30 @@ def validate(
 
 def _print(report: Report, output: Format, *, colour: bool) -> None:
     """The findings in the format asked for; CI systems want paths as the repository has them."""
+    from registrar import findings
+
+    if output is Format.JSON:
+        document(findings.document(report))
+        return
+    if output is Format.TEXT:
+        data(findings.text(report, colour=colour))
+        return
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from registrar import __version__, findings, render
+    from registrar import __version__, pages
 
-    if output is Format.JSON:
-        document(render.findings_json(report.findings, len(report.applications), report.files))
-        return
-    if output is Format.TEXT:
-        counts = len(report.applications), len(report.files)
-        data(render.findings_text(report.findings, *counts, colour=colour))
-        return
     here = Path.cwd()
     root = next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
     report = report.below(str(root), str(here))
     if output is Format.SARIF:
-        data(findings.sarif(report, __version__))
+        data(pages.sarif(report, __version__))
     elif output is Format.JUNIT:
-        data(findings.junit(report, datetime.now(UTC)))
+        data(pages.junit(report, datetime.now(UTC)))
     elif output is Format.MARKDOWN:
-        data(findings.markdown(report))
+        data(pages.markdown(report))
     elif report.findings:
-        data(findings.github(report))
+        data(pages.github(report))
 
 
 def _explain(word: str, output: Format, paths: tuple[str, ...]) -> int:
