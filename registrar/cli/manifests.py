@@ -74,10 +74,9 @@ def validate(
     for remark in all_settings[0].remarks:
         say(remark)
     stdin = sys.stdin.buffer.read() if "-" in paths else b""
-    loaded = [
-        manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)
-        for one in all_settings
-    ]
+    first = all_settings[0]  # whose manifests, and names of targets, are those of all
+    targets = [one.target for one in all_settings]
+    loaded = manifest.load_each(manifest_paths(first, paths), targets, stdin=stdin, targets=first.known_targets)
     if changed_since is not None:
         from registrar.cli.since import narrowed
 
