@@ -107,6 +107,13 @@ class Reader:
         self.waivers: tuple[Waiver, ...] = ()
         self.lines: set[int] = set()  # on which a value stands, in a file that has waivers
 
+    def again(self) -> Reader:
+        """One that goes on from here by itself: what it finds in the nodes that were read is its own."""
+        other = Reader(self.file)
+        other.findings, other.waived, other.waivers = [*self.findings], [*self.waived], self.waivers
+        other.lines = {*self.lines}
+        return other
+
     def place(self, node: Node) -> Place:
         """Where a node begins."""
         return Place(self.file, node.line, node.column)
@@ -311,14 +318,13 @@ def _composed(text: str) -> Node | None:
         loader = _LOADER(text)
         return _Composer(iter(loader.get_event, None)).document()
     except yaml.MarkedYAMLError as error:
-        refused = _syntax(error, text)
+        raise _syntax(error, text) from None
     except (yaml.YAMLError, ValueError, OverflowError):
         # The pure loader hands impossible numbers, as in "\UFFFFFFFF" and %YAML, to Python as they are.
-        refused = _Refused("this is not YAML", None)
+        raise _Refused("this is not YAML", None) from None
     finally:
         if loader:
             loader.dispose()
-    raise refused
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> _Refused:

@@ -1,29 +1,17 @@
-"""Findings for the pages of CI systems: SARIF, JUnit XML, GitHub's workflow commands, Markdown; each one str.
+"""Findings: what validate found, as one value, in lines for people and as a document for programs.
 
-Owns those formats and their escapes. Must never let a text of a manifest end an element, a command or a cell of its
-table, nor depend on the clock or on where it runs: both are handed in.
+Must never know the formats of CI systems: those are in `pages`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import posixpath
 from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Final
-from urllib.parse import quote
+from dataclasses import asdict, dataclass, replace
 
-from registrar.junit import Case, Problem, Suite
-from registrar.junit import junit as write
-from registrar.lint import RULES, Finding, Level, Rule
-from registrar.markdown import LIMIT, escaped, fitting, prose, table
+from registrar.lint import Finding, Level
 from registrar.model import Application
-from registrar.render import number
-from registrar.wording import visible
-
-_SHOWN: Final = 200  # characters of a foreign text
+from registrar.wording import machine, number, painted, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +39,7 @@ class Report:
             path = posixpath.normpath(posixpath.join(here, file))
             return path.removeprefix(f"{root.rstrip('/')}/") if file != "<stdin>" else file
 
-        applications = [replace(one, source=_placed(named(_file(one)), one)) for one in self.applications]
+        applications = [replace(one, source=_placed(named(file_of(one)), one)) for one in self.applications]
         return replace(
             self,
             findings=tuple(replace(one, file=named(one.file)) for one in self.findings),
@@ -67,7 +55,8 @@ class Report:
         return ", ".join([looked, *found]) + ("" if found else ": valid")
 
 
-def _file(application: Application) -> str:
+def file_of(application: Application) -> str:
+    """The file that an application stands in, as findings name it."""
     return application.source.rsplit(":", 2)[0]
 
 
@@ -75,139 +64,20 @@ def _placed(file: str, application: Application) -> str:
     return ":".join([file, *application.source.rsplit(":", 2)[1:]])
 
 
-def _clipped(text: str) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
-
-
-# ── SARIF ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def sarif(report: Report, version: str) -> str:
-    """SARIF 2.1.0, as GitHub's code scanning and editors read it: every rule, and a result for each finding."""
-    index = {id_: number for number, id_ in enumerate(RULES)}
-    seen: Counter[str] = Counter()
-    results = []
+def text(report: Report, *, colour: bool = False) -> str:
+    """One finding a line as compilers write them, its way out below it, and a line that counts."""
+    lines: list[str] = []
     for finding in report.findings:
-        key = _fingerprint(finding, 0)
-        results.append(_result(finding, index[finding.rule], _fingerprint(finding, seen[key])))
-        seen[key] += 1
-    driver = {"name": "registrar", "version": version, "rules": [_described(rule) for rule in RULES.values()]}
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    document = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=2)
+        level = painted(str(finding.level), "31" if finding.level == "error" else "33", colour)
+        place = f"{visible(finding.file)}:{finding.line}:{finding.column}"
+        lines.append(f"{place}: {level} {finding.rule}: {visible(finding.message)}")
+        if finding.hint:
+            lines.append(f"    → {visible(finding.hint)}")
+    return "\n".join([*lines, report.counts()])
 
 
-def _described(rule: Rule) -> dict[str, Any]:
-    told = f"{rule.reason} What to do: {rule.fix}. Source: {rule.source}."
-    shown = f"{escaped(rule.reason)}\n\n**What to do:** {escaped(rule.fix)}.\n\n**Source:** {escaped(rule.source)}"
-    return {
-        "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.reason},
-        "help": {"text": told, "markdown": shown},
-        "defaultConfiguration": {"level": str(rule.level)},
-    }
-
-
-def _result(finding: Finding, index: int, fingerprint: str) -> dict[str, Any]:
-    start = {"startLine": max(finding.line, 1), "startColumn": max(finding.column, 1)}
-    location: dict[str, Any] = {
-        "physicalLocation": {"artifactLocation": {"uri": quote(visible(finding.file))}, "region": start},
-    }
-    if finding.application:
-        location["logicalLocations"] = [{"name": _clipped(finding.application), "kind": "object"}]
-    told = visible(finding.message)
-    return {
-        "ruleId": finding.rule,
-        "ruleIndex": index,
-        "level": str(finding.level),
-        "message": {"text": f"{told} → {visible(finding.hint)}" if finding.hint else told},
-        "locations": [location],
-        "partialFingerprints": {"registrar/v1": fingerprint},
-    }
-
-
-def _fingerprint(finding: Finding, nth: int) -> str:
-    """What stays the same while lines move: the rule, the file, the application, and which of several it is."""
-    known = json.dumps([finding.rule, finding.file, finding.application, nth])
-    return hashlib.sha256(known.encode()).hexdigest()
-
-
-# ── JUnit ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def junit(report: Report, when: datetime) -> str:
-    """JUnit XML: a suite for a file, a case for the file itself and for each of its applications.
-
-    What makes the run fail is a failure, and what does not is a skipped test: it is seen, and it is not red.
-    """
-    cases: dict[str, dict[str, list[Finding]]] = {file: {"": []} for file in report.files}
-    for application in report.applications:
-        cases.setdefault(_file(application), {"": []}).setdefault(application.name, [])
-    for finding in report.findings:
-        cases.setdefault(finding.file, {"": []}).setdefault(finding.application, []).append(finding)
-    suites = [
-        Suite(_clipped(file), [_case(report, file, name, found) for name, found in named.items()])
-        for file, named in cases.items()
-    ]
-    return write(suites, when).rstrip("\n")
-
-
-def _case(report: Report, file: str, name: str, found: list[Finding]) -> Case:
-    case = Case(_clipped(name) or _clipped(file), _clipped(file))
-    if not found:
-        return case
-    worst = next(filter(report.fails, found), None)
-    first = worst or found[0]
-    problem = Problem(first.rule, f"{first.rule}: {first.message}", "\n".join(map(_line, found)))
-    return replace(case, failure=problem) if worst else replace(case, skipped=problem)
-
-
-def _line(finding: Finding) -> str:
-    told = f"{visible(str(finding.place))}: {finding.level} {finding.rule}: {visible(finding.message)}"
-    return f"{told}\n    → {visible(finding.hint)}" if finding.hint else told
-
-
-# ── GitHub ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def github(report: Report) -> str:
-    """A workflow command for each finding, which GitHub shows beside the line of the change."""
-    return "\n".join(map(_command, report.findings))
-
-
-def _command(finding: Finding) -> str:
-    properties = {
-        "file": finding.file,
-        "line": str(max(finding.line, 1)),
-        "col": str(max(finding.column, 1)),
-        "title": f"{finding.rule}: {RULES[finding.rule].title}",
-    }
-    told = f"{finding.message} → {finding.hint}" if finding.hint else finding.message
-    named = ",".join(f"{name}={_data(value, ':,')}" for name, value in properties.items())
-    return f"::{finding.level} {named}::{_data(told)}"
-
-
-def _data(text: str, also: str = "") -> str:
-    """Text as the runner's own toolkit escapes it."""
-    return "".join(f"%{ord(one):02X}" if one in "%\r\n" + also else one for one in visible(text))
-
-
-# ── Markdown ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def markdown(report: Report) -> str:
-    """A table for a comment on a merge request, errors first; what is more than a comment holds is counted."""
-    lines = ["### Manifests", "", escaped(report.counts())]
-    room = LIMIT - len("\n".join(lines)) - _SHOWN  # for the words about what was cut
-    findings = sorted(report.findings, key=lambda finding: finding.level is not Level.ERROR)
-    rows = [(str(one.level), one.rule, one.application, str(one.place), one.message, one.hint) for one in findings]
-    titles = ("Level", "Rule", "Application", "Where", "What", "What to do")
-    drawn = table(titles, [tuple(map(_clipped, row)) for row in rows], prose)
-    kept = fitting(drawn, room)
-    if rows:
-        lines += ["", *drawn[:kept]]
-    if kept < len(drawn):
-        lines += ["", f"{number(len(drawn) - kept, 'finding')} more: a comment holds no more than these."]
-    return "\n".join(lines) + "\n"
+def document(report: Report) -> str:
+    """The same as one JSON document."""
+    found = [asdict(finding) for finding in report.findings]
+    content = {"files": list(report.files), "applications": len(report.applications), "findings": found}
+    return machine("findings", content)

@@ -24,7 +24,7 @@ from registrar.lint.waivers import idle
 from registrar.model import FIELDS, Application, Target
 from registrar.wording import did_you_mean, quoted
 
-__all__ = ["STDIN", "Manifests", "combined", "listed", "load", "read", "schema", "slug"]
+__all__ = ["STDIN", "Manifests", "combined", "listed", "load", "load_each", "read", "schema", "slug"]
 
 _OVERRIDES: Final = (*FIELDS, "path", "protected")
 _KEYS: Final = (*_OVERRIDES, "targets")
@@ -54,7 +54,7 @@ class Manifests:
 
 @contextmanager
 def _growing() -> Iterator[None]:
-    """While much is made that is kept: Python would go through all of it again and again, to find cycles it has not."""
+    """While much is made and kept, Python would go through all of it again and again, for cycles that it has not."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -64,7 +64,6 @@ def _growing() -> Iterator[None]:
             gc.enable()
 
 
-@_growing()
 def load(
     paths: Sequence[Path],
     target: Target,
@@ -77,46 +76,77 @@ def load(
 
     Raises UsageError for a path that is not there, ManifestsInvalid for more than the limits.
     """
+    (loaded,) = load_each(paths, [target], stdin=stdin, targets=targets, limits=limits)
+    return loaded
+
+
+@_growing()
+def load_each(
+    paths: Sequence[Path],
+    chosen: Sequence[Target],
+    *,
+    stdin: bytes = b"",
+    targets: Collection[str] | None = None,
+    limits: Limits = LIMITS,
+) -> list[Manifests]:
+    """The same for each of the chosen targets, from files that are read once for all of them."""
     reading = Reading(limits)
-    known = None if targets is None else {*targets, target.name}
-    readers: dict[Reader, list[Entry]] = {}
-    entries: list[Entry] = []
+    shares = [_Share(target, None if targets is None else {*targets, target.name}) for target in chosen]
     files: list[str] = []
     found: dict[str, Path] = {}
     for reader, path, data in sources(paths, stdin, reading):
-        readers[reader] = []
         if path:
             found[reader.file] = path
+        root = None
         if data is not None:
             files.append(reader.file)
             reading.take(data)
-            readers[reader] = _read(reader, data, target, known, reading)
-            entries += readers[reader]
-    findings = [finding for reader in readers for finding in reader.findings]
-    # What could not be read has nothing to be linted: its place has its finding already.
-    unread = {finding.place for finding in findings if finding.rule == "MF001"}
-    absent = {(finding.place, finding.rule) for finding in findings}
-    judged, silenced = lint.sifted(entries, target)
-    findings += [
-        finding for finding in judged if finding.place not in unread and (finding.place, finding.rule) not in absent
-    ]
-    waived = (*(finding for reader in readers for finding in reader.waived), *silenced)
-    told = {(finding.file, finding.line, finding.rule) for finding in findings}
-    used = {(finding.file, finding.line, finding.rule) for finding in waived}
-    needed: set[Finding] = set()
-    for reader, own in readers.items():
-        for line, rule, finding in _idle(reader, own, told):
-            (needed.add if (reader.file, line, rule) in used else findings.append)(finding)
-    applications = tuple(entry.application for entry in entries)
-    return Manifests(
-        applications,
-        lint.ordered(findings),
-        tuple(files),
-        lint.ordered(waived),
-        frozenset(needed),
-        tuple(entries),
-        found,
-    )
+            root = reader.read(data)
+        # One file at a time for all of them: the nodes of all files at once would have no bound worth the name.
+        for share in shares:
+            share.add(reader.again(), root, reading)
+    return [share.judged(tuple(files), found) for share in shares]
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one target makes of the files that are read, each with its own findings."""
+
+    target: Target
+    known: Collection[str] | None
+    files: list[tuple[Reader, list[Entry]]] = field(default_factory=list)
+
+    def add(self, reader: Reader, root: Node | None, reading: Reading) -> None:
+        """One more file."""
+        self.files.append((reader, _entries(reader, root, self.target, self.known, reading)))
+
+    def judged(self, files: tuple[str, ...], found: dict[str, Path]) -> Manifests:
+        """All of them together, by the rules of the target."""
+        entries = [entry for _, own in self.files for entry in own]
+        findings = [finding for reader, _ in self.files for finding in reader.findings]
+        # What could not be read has nothing to be linted: its place has its finding already.
+        unread = {finding.place for finding in findings if finding.rule == "MF001"}
+        absent = {(finding.place, finding.rule) for finding in findings}
+        judged, silenced = lint.sifted(entries, self.target)
+        findings += [
+            finding for finding in judged if finding.place not in unread and (finding.place, finding.rule) not in absent
+        ]
+        waived = (*(finding for reader, _ in self.files for finding in reader.waived), *silenced)
+        told = {(finding.file, finding.line, finding.rule) for finding in findings}
+        used = {(finding.file, finding.line, finding.rule) for finding in waived}
+        needed: set[Finding] = set()
+        for reader, own in self.files:
+            for line, rule, finding in _idle(reader, own, told):
+                (needed.add if (reader.file, line, rule) in used else findings.append)(finding)
+        return Manifests(
+            tuple(entry.application for entry in entries),
+            lint.ordered(findings),
+            files,
+            lint.ordered(waived),
+            frozenset(needed),
+            tuple(entries),
+            found,
+        )
 
 
 def combined(loaded: Sequence[Manifests]) -> tuple[Finding, ...]:
@@ -144,12 +174,14 @@ def _idle(
 
 def read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None) -> list[Entry]:
     """The applications that one file declares for this target; `known` are the targets it may name, None any."""
-    return _read(reader, data, target, known, Reading(LIMITS))
+    return _entries(reader, reader.read(data), target, known, Reading(LIMITS))
 
 
-def _read(reader: Reader, data: bytes, target: Target, known: Collection[str] | None, reading: Reading) -> list[Entry]:
+def _entries(
+    reader: Reader, root: Node | None, target: Target, known: Collection[str] | None, reading: Reading
+) -> list[Entry]:
     entries: list[Entry] = []
-    for node in _apps(reader, data):
+    for node in _apps(reader, root):
         reading.go_on()
         if entry := _entry(reader, node, target, known):
             entries.append(entry)
@@ -172,8 +204,7 @@ def slug(name: str) -> str:
     return re.sub("[^a-z0-9]+", "-", plain).strip("-")
 
 
-def _apps(reader: Reader, data: bytes) -> list[Node]:
-    root = reader.read(data)
+def _apps(reader: Reader, root: Node | None) -> list[Node]:
     if root is None:
         return []
     fields = reader.fields(root, ("apps",), "a manifest")

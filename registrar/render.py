@@ -1,4 +1,4 @@
-"""Words for people and documents for machines: findings, plans, events, reports and status, each as one str.
+"""Words for people and documents for machines: plans, events, reports and status, each as one str.
 
 Owns wording, layout and colour. Must never print, decide, or let a control character of somebody's text through to a
 terminal.
@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from registrar.doctor import Check, State, counted
 from registrar.errors import RegistrarError
-from registrar.lint import Finding
 from registrar.model import FIELDS, Record, Registered, Target
 from registrar.plan import Plan
 from registrar.report import Event, Outcome, Report
@@ -26,7 +25,7 @@ from registrar.steps import Blocked, Create, Keep, Recover, Step, Update, docume
 from registrar.verify import Row as ProvenRow
 from registrar.verify import State as Proven
 from registrar.verify import Verification
-from registrar.wording import machine, table, visible
+from registrar.wording import machine, number, painted, table, visible
 from registrar.world import World, formers
 
 GLYPHS: Final = {
@@ -37,39 +36,6 @@ GLYPHS: Final = {
 _DOING: Final = {"back": "go back"}
 _STATE_COLOURS: Final = {"in sync": "32", "blocked": "31", "undeclared": "2", "interrupted": "31"}
 _STATUS_COLOURS: Final = {Ended.DONE: "32", Ended.FAILED: "31", Ended.BLOCKED: "31", Ended.SKIPPED: "33"}
-
-
-def _paint(text: str, code: str, colour: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
-
-
-# ── findings ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def findings_text(findings: Sequence[Finding], applications: int, files: int, *, colour: bool = False) -> str:
-    """One finding a line as compilers write them, its way out below it, and a line that counts."""
-    lines: list[str] = []
-    for finding in findings:
-        level = _paint(str(finding.level), "31" if finding.level == "error" else "33", colour)
-        place = f"{visible(finding.file)}:{finding.line}:{finding.column}"
-        lines.append(f"{place}: {level} {finding.rule}: {visible(finding.message)}")
-        if finding.hint:
-            lines.append(f"    → {visible(finding.hint)}")
-    counts = [f"{number(applications, 'application')} in {number(files, 'file')}"]
-    tally = Counter(str(finding.level) for finding in findings)
-    counts += [number(tally[level], level) for level in ("error", "warning") if tally[level]]
-    return "\n".join([*lines, ", ".join(counts) + ("" if findings else ": valid")])
-
-
-def findings_json(findings: Sequence[Finding], applications: int, files: Sequence[str]) -> str:
-    return machine(
-        "findings", {"files": list(files), "applications": applications, "findings": [asdict(f) for f in findings]}
-    )
-
-
-def number(count: int, noun: str) -> str:
-    """So many of something, in words."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 # ── plan ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,8 +64,8 @@ def _heading(target: Target, with_nexus: bool) -> str:
 
 def _step_lines(step: Step, width: int, colour: bool) -> list[str]:
     glyph, code = GLYPHS[step.operation]
-    operation = _paint(f"{glyph} {step.operation:8}", code, colour)
-    breaks = _paint("  breaks clients", "31", colour) if step.breaks_clients else ""
+    operation = painted(f"{glyph} {step.operation:8}", code, colour)
+    breaks = painted("  breaks clients", "31", colour) if step.breaks_clients else ""
     lines = [f"{operation} {visible(step.name).ljust(width)}  {visible(step.path)}{breaks}".rstrip()]
     details: list[str] = [] if step.reason == "new" else [visible(step.reason)]
     if isinstance(step, Keep):
@@ -204,7 +170,7 @@ def report_text(report: Report, target: Target, *, colour: bool = False) -> str:
     lines: list[str] = []
     for outcome, line in zip(outcomes, table(cells), strict=True):
         status = str(outcome.status)
-        lines.append(_paint(status, _STATUS_COLOURS.get(outcome.status, ""), colour) + line.removeprefix(status))
+        lines.append(painted(status, _STATUS_COLOURS.get(outcome.status, ""), colour) + line.removeprefix(status))
         if hint := way_on(outcome):
             lines.append(f"  → {visible(hint)}")
     if report.cause:
@@ -295,7 +261,8 @@ def status_text(status: Status, target: Target, *, colour: bool = False) -> str:
     lines = table(cells)
     if colour:
         lines[1:] = [
-            _paint(line, _STATE_COLOURS.get(row.state, "33"), colour) for line, row in zip(lines[1:], rows, strict=True)
+            painted(line, _STATE_COLOURS.get(row.state, "33"), colour)
+            for line, row in zip(lines[1:], rows, strict=True)
         ]
     ways_out = [f"{visible(row.path)}: {visible(row.reason)}\n  → {visible(row.hint)}" for row in rows if row.hint]
     ways_out += [f"{visible(row.path)}: its credential is {row.age}\n  → {row.rotation}" for row in status.old]
@@ -415,7 +382,7 @@ def _check_lines(check: Check, label: int, width: int, *, colour: bool) -> Itera
     *first, last = textwrap.wrap(visible(check.text), width, break_on_hyphens=False) or [""]
     yield from (f"  {next(names):{label}}  {line}" for line in first)
     glyph, code = _CHECKED[check.state]
-    yield f"  {next(names):{label}}  {last:{width}}  {_paint(glyph, code, colour)}"
+    yield f"  {next(names):{label}}  {last:{width}}  {painted(glyph, code, colour)}"
     arrows = chain(["    → "], repeat("      "))
     yield from (f"{next(arrows)}{line}" for line in _hint_lines(visible(check.hint), _COLUMNS - 6))
 
@@ -459,7 +426,7 @@ def verification_text(found: Verification, target: Target, *, colour: bool = Fal
     lines: list[str] = []
     for row, line in zip(found.rows, table(cells), strict=True):
         state = str(row.state)
-        lines.append(_paint(state, _PROVEN_COLOURS.get(row.state, "33"), colour) + line.removeprefix(state))
+        lines.append(painted(state, _PROVEN_COLOURS.get(row.state, "33"), colour) + line.removeprefix(state))
         lines += [f"  → {visible(row.hint)}"] if row.hint else []
     return "\n".join([*lines, *([""] if lines else []), f"Nexus {target.nexus_url}: {proofs(found)}"])
 

@@ -37,6 +37,16 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"known are: {', '.join(sorted(known)) or 'none'}"
 
 
+def number(count: int, noun: str) -> str:
+    """So many of something, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def painted(text: str, code: str, colour: bool) -> str:
+    """The text in a terminal's colour, if there is to be any."""
+    return f"\x1b[{code}m{text}\x1b[0m" if colour and code else text
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     """Rows with their columns aligned; the last column is as long as it wants."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from registrar import findings
+from registrar import pages
 from registrar.findings import Report
 from registrar.lint import RULES, Finding, Level
 from registrar.markdown import LIMIT
@@ -61,7 +61,7 @@ _VALIDATOR: Final = jsonschema.Draft4Validator(_SCHEMA, format_checker=jsonschem
 
 
 def sarif(one: Report) -> dict[str, Any]:
-    document = json.loads(findings.sarif(one, "1.2.3"))
+    document = json.loads(pages.sarif(one, "1.2.3"))
     _VALIDATOR.validate(document)
     (run,) = document["runs"]
     assert isinstance(run, dict)
@@ -117,7 +117,7 @@ _SUITE: Final = {
 
 
 def junit(one: Report) -> list[ET.Element]:
-    root = ET.fromstring(findings.junit(one, WHEN))
+    root = ET.fromstring(pages.junit(one, WHEN))
     assert (root.tag, root.attrib) == ("testsuites", {})
     for number, suite in enumerate(root):
         assert suite.tag == "testsuite"
@@ -175,7 +175,7 @@ _COMMAND: Final = re.compile(r"::(error|warning) file=([^:,]*),line=([1-9]\d*),c
 
 def test_a_workflow_command() -> None:
     one = finding(file="m/a,b:c.yaml", message="100%\nsure: x,y", hint="")
-    assert findings.github(report(one)) == (
+    assert pages.github(report(one)) == (
         "::warning file=m/a%2Cb%3Ac.yaml,line=3,col=5,title=RU007%3A Loopback is written as an address"
         "::100%25\\nsure: x,y"
     )
@@ -183,7 +183,7 @@ def test_a_workflow_command() -> None:
 
 @given(reports)
 def test_a_finding_is_one_command_whatever_it_says(one: Report) -> None:
-    lines = findings.github(one).split("\n") if one.findings else []
+    lines = pages.github(one).split("\n") if one.findings else []
     assert len(lines) == len(one.findings)
     for line in lines:
         assert _COMMAND.fullmatch(line)
@@ -196,20 +196,20 @@ def test_a_finding_is_one_command_whatever_it_says(one: Report) -> None:
 
 @given(reports)
 def test_a_cell_stays_in_its_table(one: Report) -> None:
-    html = MarkdownIt("commonmark").enable("table").render(findings.markdown(one))
+    html = MarkdownIt("commonmark").enable("table").render(pages.markdown(one))
     assert html.count("<tr>") == (len(one.findings) + 1 if one.findings else 0)
     assert html.count("<td>") == 6 * len(one.findings)
     assert set(re.findall(r"<(\w+)", html)) <= {"h3", "p", "table", "thead", "tbody", "tr", "th", "td", "code"}
 
 
 def test_errors_come_first() -> None:
-    rows = findings.markdown(report(finding(), ERROR)).splitlines()[6:]
+    rows = pages.markdown(report(finding(), ERROR)).splitlines()[6:]
     assert [row.split(" | ")[:2] for row in rows] == [["| error", "RU003"], ["| warning", "RU007"]]
 
 
 def test_a_comment_is_cut_honestly() -> None:
     many = [ERROR, *(finding(application=HOSTILE * 100, file="f" * 500, line=number) for number in range(400))]
-    text = findings.markdown(report(*many))
+    text = pages.markdown(report(*many))
     assert LIMIT - 2_000 < len(text) <= LIMIT
     *_, last = text.splitlines()
     shown = text.count("\n| warning ") + text.count("\n| error ")
@@ -220,4 +220,4 @@ def test_a_comment_is_cut_honestly() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_comment_counts(count: int) -> None:
     ends = [": valid", ", 1 warning", ", 2 warnings"]
-    assert findings.markdown(report(*[finding()] * count)).splitlines()[2] == f"2 applications in 2 files{ends[count]}"
+    assert pages.markdown(report(*[finding()] * count)).splitlines()[2] == f"2 applications in 2 files{ends[count]}"

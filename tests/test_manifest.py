@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -424,6 +426,80 @@ def test_a_file_more_is_one_more_to_open_and_none_to_look_at(tmp_path: Path, mon
         counts.append(asked.copy())
     assert counts[0] == counts[1]
     assert counts[0]["scandir"] == 1
+
+
+def test_a_file_is_opened_and_parsed_once_for_all_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = app("b").replace("{", "{targets: {prod: {redirect_uri: http://localhost/cb, protected: 1}}, ")
+    texts = [app("a"), local, "apps: [", "apps: [{name: x, y: 1}]"]
+    write(tmp_path, {f"{number}.yaml": text for number, text in enumerate(texts)})
+    chosen = [DEV, Target("prod", "", "", "", production=True), Target("test", "", "", "")]
+    alone = [manifest.load([tmp_path], target) for target in chosen]
+    opened: Counter[str] = Counter()
+    parsed: list[str] = []
+    open_it, loader = Path.open, document._LOADER
+
+    def counting(file: Path, *words: Any, **more: Any) -> Any:
+        opened[file.name] += 1
+        return open_it(file, *words, **more)
+
+    def parsing(text: str) -> Any:
+        parsed.append(text)
+        return loader(text)
+
+    monkeypatch.setattr(Path, "open", counting)
+    monkeypatch.setattr(document, "_LOADER", parsing)
+    assert manifest.load_each([tmp_path], chosen) == alone
+    assert len({loaded.findings for loaded in alone}) > 1
+    assert opened == {f"{number}.yaml": 1 for number in range(len(texts))}
+    assert parsed == texts
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How often this calls a function written in Python."""
+    count = 0
+
+    def counting(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(counting)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_application_more_is_as_much_work_as_the_one_before(tmp_path: Path, together: bool) -> None:
+    """However many there are, in one file or in a file each."""
+    counts = []
+    for many in (10, 100, 1000):
+        folder = tmp_path / str(many)
+        texts = [app(f"app-{number:04}").removeprefix("apps: [").removesuffix("]") for number in range(many)]
+        if together:
+            write(folder, {"all.yaml": "apps:\n" + "".join(f"- {text}\n" for text in texts)})
+        else:
+            write(folder, {f"{number:04}.yaml": f"apps:\n- {text}\n" for number, text in enumerate(texts)})
+        counts.append(calls(lambda folder=folder: manifest.load([folder], DEV)))  # type: ignore[misc]
+    few, more = (counts[1] - counts[0]) / 90, (counts[2] - counts[1]) / 900
+    assert more == pytest.approx(few, rel=0.01)
+    if document._LOADER is not yaml.SafeLoader:  # which is written in Python itself
+        assert more < (160 if together else 230)
+
+
+def test_what_cannot_be_read_is_forgotten_at_once() -> None:
+    """The search for cycles rests meanwhile, so that none may hold on to the text that was given up."""
+    for text in ("a: [", "a: !x b", "*a", "--- a\n--- b", "\tx", '"\\UFFFFFFFF"', "[" * 99, "\x01", "apps: [{a: b}]"):
+        load(text)
+        gc.collect()
+        gc.disable()
+        try:
+            load(text)
+            assert gc.collect() == 0, text
+        finally:
+            gc.enable()
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from registrar import manifest, render, untrusted
+from registrar import findings, manifest, untrusted
 from registrar.cli.output import say
 from registrar.config import Settings
 from registrar.errors import ManifestsInvalid, UsageError
@@ -40,7 +40,7 @@ def declared(settings: Settings, paths: tuple[str, ...], *, optional: bool = Fal
 
 def findings_text(loaded: Manifests) -> str:
     """The errors of the manifests, in lines."""
-    return render.findings_text(loaded.errors, len(loaded.applications), len(loaded.files))
+    return findings.text(findings.Report(loaded.errors, loaded.applications, loaded.files))
 
 
 def validate(paths: Sequence[str]) -> str:

@@ -74,10 +74,9 @@ def validate(
     for remark in all_settings[0].remarks:
         say(remark)
     stdin = sys.stdin.buffer.read() if "-" in paths else b""
-    loaded = [
-        manifest.load(manifest_paths(one, paths), one.target, stdin=stdin, targets=one.known_targets)
-        for one in all_settings
-    ]
+    first = all_settings[0]  # whose manifests, and names of targets, are those of all
+    targets = [one.target for one in all_settings]
+    loaded = manifest.load_each(manifest_paths(first, paths), targets, stdin=stdin, targets=first.known_targets)
     if changed_since is not None:
         from registrar.cli.since import narrowed
 
@@ -90,29 +89,30 @@ def validate(
 
 def _print(report: Report, output: Format, *, colour: bool) -> None:
     """The findings in the format asked for; CI systems want paths as the repository has them."""
+    from registrar import findings
+
+    if output is Format.JSON:
+        document(findings.document(report))
+        return
+    if output is Format.TEXT:
+        data(findings.text(report, colour=colour))
+        return
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from registrar import __version__, findings, render
+    from registrar import __version__, pages
 
-    if output is Format.JSON:
-        document(render.findings_json(report.findings, len(report.applications), report.files))
-        return
-    if output is Format.TEXT:
-        counts = len(report.applications), len(report.files)
-        data(render.findings_text(report.findings, *counts, colour=colour))
-        return
     here = Path.cwd()
     root = next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
     report = report.below(str(root), str(here))
     if output is Format.SARIF:
-        data(findings.sarif(report, __version__))
+        data(pages.sarif(report, __version__))
     elif output is Format.JUNIT:
-        data(findings.junit(report, datetime.now(UTC)))
+        data(pages.junit(report, datetime.now(UTC)))
     elif output is Format.MARKDOWN:
-        data(findings.markdown(report))
+        data(pages.markdown(report))
     elif report.findings:
-        data(findings.github(report))
+        data(pages.github(report))
 
 
 def _explain(word: str, output: Format, paths: tuple[str, ...]) -> int:
