@@ -297,8 +297,10 @@ class _Composer:
         return nodes
 
     def _scalar(self, event: Any) -> Scalar:
-        mark = event.start_mark
-        node = Scalar(mark.line + 1, mark.column + 1, event.value, _kind(event))
+        mark, text = event.start_mark, event.value
+        # Most begin like no number, date or boolean: they are strings however they are written.
+        kind = _kind(event) if event.tag is not None or text[:1] in _IMPLICIT else _STRING
+        node = Scalar(mark.line + 1, mark.column + 1, text, kind)
         if event.anchor:
             self._anchors[event.anchor] = node
         return node
@@ -360,7 +362,7 @@ _URL_LIMIT: Final = 1000  # how far back a URL may have begun; a line can be as 
 
 def _secrets(text: str, public: Collection[str]) -> Iterator[tuple[Level, str, int, int]]:
     """What looks like a secret anywhere in a text, comments included: how bad, in words that do not show it, where."""
-    if _LONG not in text.encode().translate(_IN_TOKEN) and not _PRIVATE_KEY.search(text):
+    if _LONG not in text.encode().translate(_IN_TOKEN) and "PRIVATE KEY" not in text:
         return
     for number, line in enumerate(_LINE_BREAK.split(text), 1):
         for match in _PRIVATE_KEY.finditer(line):

@@ -35,7 +35,7 @@ _REQUIRED: Final = {"name": "AP001", "redirect_uri": "RU001"}
 class Manifests:
     """What the manifests say about one target; with `errors` among the findings, not to be acted on.
 
-    `sources` are the files by their names in `findings`, those included that could not be read.
+    `sources` are the paths of the files by their names in `findings`, those included that could not be read.
     """
 
     applications: tuple[Application, ...]
@@ -44,7 +44,7 @@ class Manifests:
     waived: tuple[Finding, ...] = ()
     needed: frozenset[Finding] = frozenset()  # what would be said of each waiver if it silenced nothing here
     entries: tuple[Entry, ...] = field(default=(), compare=False)
-    sources: dict[str, Path] = field(default_factory=dict, compare=False)
+    sources: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -93,7 +93,7 @@ def load_each(
     reading = Reading(limits)
     shares = [_Share(target, None if targets is None else {*targets, target.name}) for target in chosen]
     files: list[str] = []
-    found: dict[str, Path] = {}
+    found: dict[str, str] = {}
     for reader, path, data in sources(paths, stdin, reading):
         if path:
             found[reader.file] = path
@@ -120,7 +120,7 @@ class _Share:
         """One more file."""
         self.files.append((reader, _entries(reader, root, self.target, self.known, reading)))
 
-    def judged(self, files: tuple[str, ...], found: dict[str, Path]) -> Manifests:
+    def judged(self, files: tuple[str, ...], found: dict[str, str]) -> Manifests:
         """All of them together, by the rules of the target."""
         entries = [entry for _, own in self.files for entry in own]
         findings = [finding for reader, _ in self.files for finding in reader.findings]
@@ -244,7 +244,7 @@ def _take(reader: Reader, fields: dict[str, Node], values: dict[str, Any], place
         if key == "targets":
             continue
         value = reader.boolean(node, key) if key == "protected" else reader.string(node, key)
-        places[key] = reader.place(node)
+        places[key] = Place(reader.file, node.line, node.column)
         if value is not None:
             values[key] = value
 

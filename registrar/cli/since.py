@@ -58,7 +58,7 @@ def narrowed(loaded: Sequence[Manifests], settings: Sequence[Settings], ref: str
     if file and began.holds(file) and not began.has(file):
         say(f"{file.name} differs from {ref}, and may change what is right anywhere: every manifest is judged.")
         return list(loaded)
-    sources = {name: path for one in loaded for name, path in one.sources.items()}
+    sources = {name: Path(path) for one in loaded for name, path in one.sources.items()}
     unchanged = {name for name, path in sources.items() if path != STDIN and began.has(path)}
     say(f"{len(sources) - len(unchanged)} of {counted(len(sources), 'file')} differ from {ref}; they alone are judged.")
     return [

@@ -37,7 +37,8 @@ RULES: Final[dict[str, Rule]] = dict(sorted(ENTERED.items(), key=lambda item: (_
 """Every rule by its id, in the order in which help lists them."""
 
 
-_CHECKED: Final = tuple((rule, rule.check) for rule in RULES.values() if rule.check)
+_CHECKS: Final = tuple((rule, rule.check) for rule in RULES.values() if rule.check)
+_FAULTS: Final = tuple((rule, rule.fault) for rule in RULES.values() if rule.fault)
 
 
 class Sifted(NamedTuple):
@@ -70,7 +71,12 @@ def _judged(
 ) -> Iterator[tuple[Finding, bool]]:
     cases = [Case.of(entry, keys, target, neighbours) for entry, keys in keyed]
     # One rule after the other: Python's interpreter is twice as fast at one check of all as at all checks of one.
-    for rule, check in _CHECKED:
+    for rule, fault in _FAULTS:
+        for case in cases:
+            if words := fault(case):
+                breach = Breach(f"the redirect URI {words}")
+                yield rule.finding(breach, case.entry), rule.waived(breach, case.entry)
+    for rule, check in _CHECKS:
         for case in cases:
             for breach in check(case):
                 yield rule.finding(breach, case.entry), rule.waived(breach, case.entry)

@@ -6,12 +6,12 @@ Must never resolve a name: what a host is, is told by its spelling alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from registrar.lint.finding import Level
 from registrar.lint.lookalikes import mixed_scripts
-from registrar.lint.rule import Breach, Case, of_redirect, rule
+from registrar.lint.rule import Breach, Case, redirect_rule, rule
 from registrar.model import Target
 from registrar.uri import Uri
 
@@ -24,17 +24,16 @@ def _under(host: str, domains: tuple[str, ...]) -> bool:
 _LOCALHOST: Final = (".localhost",)
 
 
-@rule(
+@redirect_rule(
     "RU007",
     "Loopback is written as an address",
     reason="localhost is a name: a resolver can send it elsewhere, and a listener on ::1 hears nothing of 127.0.0.1.",
     fix="write 127.0.0.1 or [::1], as the application listens",
     source="RFC 8252 §8.3",
-    field="redirect_uri",
     level=Level.WARNING,
 )
-def _ru007(case: Case) -> Sequence[Breach]:
-    return of_redirect("names localhost" if _under(case.redirect.host, _LOCALHOST) else "")
+def _ru007(case: Case) -> str:
+    return "names localhost" if _under(case.redirect.host, _LOCALHOST) else ""
 
 
 _PRIVATE: Final = (".local", ".internal", ".test", ".invalid", ".example", ".home.arpa")
@@ -42,9 +41,10 @@ _PRIVATE: Final = (".local", ".internal", ".test", ".invalid", ".example", ".hom
 
 def _unreachable(uri: Uri) -> str:
     """Why the host is another one for everybody who looks for it, in words that follow "leads to"."""
-    if uri.loopback or _under(uri.host, _LOCALHOST):
+    address = uri.address
+    if _under(uri.host, _LOCALHOST) or (address is not None and uri.loopback):
         return "the user's own machine"
-    if (address := uri.address) is not None:
+    if address is not None:
         address = getattr(address, "ipv4_mapped", None) or address
         return "" if address.is_global and not address.is_multicast else "an address that is not public"
     host = uri.host.removesuffix(".")
@@ -69,18 +69,17 @@ def _ru009(case: Case) -> Iterator[Breach]:
         yield Breach(f"the redirect URI leads to {where}", level)
 
 
-@rule(
+@redirect_rule(
     "RU010",
     "The redirect URI leads to a name",
     reason="An address is lent: the next one who is given it receives the codes, and a certificate seldom covers it.",
     fix="use the host's name",
     source="RFC 6125 §1.7.2",
-    field="redirect_uri",
     level=Level.WARNING,
 )
-def _ru010(case: Case) -> Sequence[Breach]:
+def _ru010(case: Case) -> str:
     public = case.redirect.address is not None and not _unreachable(case.redirect)
-    return of_redirect("has an IP address for its host" if public else "")
+    return "has an IP address for its host" if public else ""
 
 
 _ELSEWHERE: Final = re.compile(r"[^\x21-\x7e]|[*{}%\\\"<>^`|\[\]]")  # RU001, RU005 and RU006 tell of these
@@ -129,33 +128,31 @@ def _unicode(label: str) -> str:
         return ""
 
 
-@rule(
+@redirect_rule(
     "RU014",
     "The host is a name that DNS and IDNA allow",
     reason="What is not one is read as another host by some, as an address by others, and by resolvers not at all.",
     fix="write the host as its certificate has it",
     source="RFC 5891, RFC 1123 §2.1, WHATWG URL §3.5",
-    field="redirect_uri",
 )
-def _ru014(case: Case) -> Sequence[Breach]:
+def _ru014(case: Case) -> str:
     host = case.redirect.host
     told = not host or _USUAL.fullmatch(host) or case.redirect.address is not None or _ELSEWHERE.search(host)
-    return of_redirect("" if told else _host_fault(host))
+    return "" if told else _host_fault(host)
 
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
-@rule(
+@redirect_rule(
     "RU015",
     "The redirect URI is in its usual spelling",
     reason="Nexus compares byte for byte, and libraries send the usual spelling; a host of mixed scripts imitates one.",
     fix="write scheme and host in lower case and of one script, and leave the default port out",
     source="RFC 3986 §6.2, Unicode UTS #39",
-    field="redirect_uri",
     level=Level.WARNING,
 )
-def _ru015(case: Case) -> Sequence[Breach]:
+def _ru015(case: Case) -> str:
     uri = case.redirect
     faults: list[str] = []
     beginning = uri.text.partition(":")[0] + uri.authority
@@ -166,7 +163,7 @@ def _ru015(case: Case) -> Sequence[Breach]:
     if "xn--" in uri.host:
         labels = [_unicode(label) for label in uri.host.split(".") if label.startswith("xn--")]
         faults += [f"a label of mixed scripts in its host ({mixed})" for one in labels if (mixed := mixed_scripts(one))]
-    return of_redirect(f"has {', '.join(faults)}" if faults else "")
+    return f"has {', '.join(faults)}" if faults else ""
 
 
 @rule(
@@ -231,19 +228,18 @@ _SHORTENERS: Final = (
 )
 
 
-@rule(
+@redirect_rule(
     "RU019",
     "The redirect URI leads to no tunnel and no shortener",
     reason="A tunnel's name belongs to whoever opens it next, and a shortener's owner may change where it leads.",
     fix="use the application's own host; developers use loopback",
     source="RFC 9700 §4.11",
-    field="redirect_uri",
     level=Level.WARNING,
 )
-def _ru019(case: Case) -> Sequence[Breach]:
+def _ru019(case: Case) -> str:
     host = case.redirect.host
     kind = "tunnel" if _under(host, _TUNNELS) else "shortener" if _under(host, _SHORTENERS) else ""
-    return of_redirect(f"leads to a {kind}" if kind else "")
+    return f"leads to a {kind}" if kind else ""
 
 
 _ENVIRONMENTS: Final = {

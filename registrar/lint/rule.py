@@ -5,7 +5,7 @@ Must never know a single rule: those are in the modules beside this one, each in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -88,11 +88,13 @@ class Case(NamedTuple):
 
 
 Check = Callable[[Case], Iterable[Breach]]
+Fault = Callable[[Case], str]
+"""Words that follow "the redirect URI", empty where all is well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule with its reason; `field` is the one it judges, and reading a file checks what has no `check`."""
+    """A rule with its reason; `field` is the one it judges. Without `check` and `fault`, reading checks it."""
 
     id: str
     level: Level
@@ -103,6 +105,7 @@ class Rule:
     field: str = ""
     check: Check | None = None
     otherwise: str = ""  # where the level is the other one, in words that follow "a warning" or "an error"
+    fault: Fault | None = None
 
     @property
     def waivable(self) -> bool:
@@ -148,6 +151,19 @@ def rule(
     return enter
 
 
-def of_redirect(fault: str) -> Sequence[Breach]:
-    """The breach that these words are about, which follow "the redirect URI"; none where they are empty."""
-    return (Breach(f"the redirect URI {fault}"),) if fault else ()
+def redirect_rule(
+    id: str,  # noqa: A002 - it is what every reader of a finding calls it
+    title: str,
+    *,
+    reason: str,
+    fix: str,
+    source: str,
+    level: Level = Level.ERROR,
+) -> Callable[[Fault], Fault]:
+    """Enter a check that tells what is wrong with the redirect URI."""
+
+    def enter(fault: Fault) -> Fault:
+        ENTERED[id] = Rule(id, level, title, reason, fix, source, "redirect_uri", fault=fault)
+        return fault
+
+    return enter
