@@ -83,7 +83,7 @@ def test_the_flags_are_those_of_the_command() -> None:
     assert len(rows) > 20
     for name, told in rows:
         assert set(FLAG.findall(told)) <= flags[name], name
-    others = {"--brief"}  # of tests.custody
+    others = {"--brief", "--json"}  # of tests.custody and tests.benchmarks
     assert set(FLAG.findall(README)) - others <= set().union(*flags.values()) | {"--help", "--version"}
 
 

@@ -23,26 +23,36 @@ FOLDER = "secret/nexus"
 
 
 @contextlib.contextmanager
-def standing_in(home: Path, *, latency_ms: float = 0, state: str = ":memory:") -> Iterator[dict[str, str]]:
-    """The environment for commands that work with fresh stand-ins, and with nothing else of this machine."""
-    command = [sys.executable, "-m", "registrar", "sandbox", "--state", state, "--nexus-port", "0", "--vault-port", "0"]
+def standing_in(home: Path, *, latency_ms: float = 0, apart: bool = False) -> Iterator[dict[str, str]]:
+    """The environment for commands that work with fresh stand-ins, and with nothing else of this machine.
+
+    `apart` gives each service a process of its own, as two real ones have.
+    """
+    with contextlib.ExitStack() as stack:
+        nexus = stack.enter_context(_sandbox(home, latency_ms))
+        vault = stack.enter_context(_sandbox(home, latency_ms)) if apart else nexus
+        yield {
+            **surroundings(home),
+            "NEXUS_URL": nexus["nexus_url"],
+            "NEXUS_API_KEY": nexus["sysadmin"]["api_key"],
+            "NEXUS_API_SECRET": nexus["sysadmin"]["api_secret"],
+            "VAULT_ADDR": vault["vault_addr"],
+            "VAULT_TOKEN": vault["vault_token"],
+        }
+
+
+@contextlib.contextmanager
+def _sandbox(home: Path, latency_ms: float) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, "-m", "registrar", "sandbox", "--state", ":memory:", "--latency", str(latency_ms)]
     process = subprocess.Popen(
-        [*command, "--latency", str(latency_ms)],
+        [*command, "--nexus-port", "0", "--vault-port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=surroundings(home),
     )
     with ended(process):
         assert process.stdout
-        told = json.loads(process.stdout.readline())
-        yield {
-            **surroundings(home),
-            "NEXUS_URL": told["nexus_url"],
-            "NEXUS_API_KEY": told["sysadmin"]["api_key"],
-            "NEXUS_API_SECRET": told["sysadmin"]["api_secret"],
-            "VAULT_ADDR": told["vault_addr"],
-            "VAULT_TOKEN": told["vault_token"],
-        }
+        yield json.loads(process.stdout.readline())
 
 
 def surroundings(home: Path) -> dict[str, str]:

@@ -258,8 +258,8 @@ WORKS: Mapping[str, Work] = {
 
 
 def _fresh(setting: Setting, command: Sequence[str], latency_ms: float = 0) -> Cost:
-    """A command against stand-ins that hold nothing yet."""
-    with servers.standing_in(setting.home, latency_ms=latency_ms) as environ:
+    """A command against stand-ins that hold nothing yet; late ones are apart, or they would wait for one another."""
+    with servers.standing_in(setting.home, latency_ms=latency_ms, apart=latency_ms > 0) as environ:
         return cost(command, environ)
 
 
