@@ -325,7 +325,7 @@ def test_a_refused_login_changes_nothing_and_shows_nothing(door: Door, case: str
         (lambda _: answer(403, {"message": REQUEST_TOKEN}), "GitHub gives this job no id token (403)"),
         (lambda _: answer(200, f"<html>{ID_TOKEN}"), "GitHub gives this job no id token (200)"),
         (lambda _: answer(200, {"values": ID_TOKEN}), "GitHub gives this job no id token (200)"),
-        (lambda _: b"", "no answer of GitHub about an id token (ConnectionError)"),
+        (lambda _: b"", "no answer of GitHub about an id token (ProtocolError)"),
     ],
 )
 def test_github_gives_none(door: Door, script: Callable[[Seen], bytes], words: str) -> None:
