@@ -17,13 +17,14 @@ from registrar.steps import Expire, Keep
 StepDocument = dict[str, Any]
 """A step as `steps.document` has it."""
 
-_OUTSIDE: Final = frozenset({Keep.operation, Expire.operation})  # Expire is due by the clock
+OUTSIDE: Final = frozenset({Keep.operation, Expire.operation})
+"""The operations that no approval covers; an Expire is due by the clock."""
 _WORDS: Final = frozenset({"reason", "hint", "notes", "note", "then", "source"})
 
 
 def covered(steps: Iterable[StepDocument]) -> list[StepDocument]:
     """The steps but Keep and Expire, with their values and the record versions they rest on, without words."""
-    return [_wordless(step) for step in steps if step["operation"] not in _OUTSIDE]
+    return [_wordless(step) for step in steps if step["operation"] not in OUTSIDE]
 
 
 def _wordless(value: Any) -> Any:

@@ -6,11 +6,9 @@ the folder it was given, or read without an end: what a merge request brings alo
 
 from __future__ import annotations
 
-import gc
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -52,18 +50,6 @@ class Manifests:
         return tuple(finding for finding in self.findings if finding.level is Level.ERROR)
 
 
-@contextmanager
-def _growing() -> Iterator[None]:
-    """While much is made and kept, Python would go through all of it again and again, for cycles that it has not."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-
-
 def load(
     paths: Sequence[Path],
     target: Target,
@@ -80,7 +66,6 @@ def load(
     return loaded
 
 
-@_growing()
 def load_each(
     paths: Sequence[Path],
     chosen: Sequence[Target],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
-from registrar.digest import digest
+from registrar.digest import OUTSIDE, digest
 from registrar.errors import BrakeEngaged, Stale
 from registrar.model import (
     FIELDS,
@@ -98,7 +98,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """32 hexadecimal digits over the target and every step but Keep and Expire: values, versions, no times."""
-        return digest(self.target, map(document, self.steps))
+        return digest(self.target, (document(step) for step in self.steps if step.operation not in OUTSIDE))
 
 
 def _recovering(steps: Iterable[Step]) -> Iterator[Step]:

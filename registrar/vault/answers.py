@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
@@ -138,13 +139,19 @@ class Answer:
     def at(self) -> datetime:
         """When Vault said so by its own clock; Unsuitable where something on the way removed the Date header."""
         try:
-            return parsedate_to_datetime(self.date)
+            return _moment(self.date)
         except ValueError:
             pass
         raise Unsuitable(
             "Vault's answer has no Date header, by which deletion times are judged",
             hint="let the proxy in front of Vault pass the Date header",
         )
+
+
+@lru_cache(maxsize=8)
+def _moment(date: str) -> datetime:
+    """Many answers come in the same second."""
+    return parsedate_to_datetime(date)
 
 
 def decoded(content: bytes | bytearray, *, sealed: bool) -> dict[str, Any] | None:
@@ -215,9 +222,10 @@ _MEANINGS: Final[tuple[tuple[int, str, type[Rejected]], ...]] = (
 
 def refusal(call: Call, answer: Answer) -> ServiceError | None:
     """The error that an answer is, or None where it is a result; a GET's bare 404 is one: nothing is there."""
-    status, reasons = answer.status, answer.reasons
+    status = answer.status
     if status == 204 or (answer.body is not None and 200 <= status < 300) or (answer.nothing and not call.writes):
         return None
+    reasons = answer.reasons
     if answer.sealed:
         return Sealed("Vault is sealed", hint="have an operator unseal it, then try again")
     if call.writes and (status < 300 or status >= 500):

@@ -49,26 +49,36 @@ def everything(session: Session, place: Place) -> Folder:
 
 
 def _at_once(session: Session, place: Place, folder: str) -> _Entries | None:
-    """A folder with its metadata, page by page; None where this server or our policy has no detailed-metadata."""
+    """A folder with its metadata, page by page; None where this server or our policy has no detailed-metadata.
+
+    The next page is on its way while this one's records are made.
+    """
     found: dict[str, Record | None] = {}
     after = ""
-    while True:
+
+    def page(after: str) -> Answer:
         query: dict[str, str | int] = {"list": "true", "limit": PAGE}
-        if after:
-            query["after"] = after
-        try:
-            answer = session.get(place.at("detailed-metadata", folder), query)
-        except (NoSuchEndpoint, AccessDenied):
-            return None
-        if answer.nothing and not after:
-            return None  # nothing is there, or not for this endpoint: `metadata` has the last word
-        keys = _keys(answer)
-        known, at = answer.data.get("key_info", {}), answer.at
-        for key in keys:
-            found[key] = None if key.endswith("/") else record_of(folder + key, known.get(key, {}), at)
-        if len(keys) < PAGE or keys[-1] == after:
-            return found
-        after = keys[-1]
+        return session.get(place.at("detailed-metadata", folder), query | ({"after": after} if after else {}))
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(page, after)
+        while True:
+            try:
+                answer = coming.result()
+            except (NoSuchEndpoint, AccessDenied):
+                return None
+            if answer.nothing and not after:
+                return None  # nothing is there, or not for this endpoint: `metadata` has the last word
+            keys = _keys(answer)
+            last = len(keys) < PAGE or keys[-1] == after
+            if not last:
+                after = keys[-1]
+                coming = pool.submit(page, after)
+            known, at = answer.data.get("key_info", {}), answer.at
+            for key in keys:
+                found[key] = None if key.endswith("/") else record_of(folder + key, known.get(key, {}), at)
+            if last:
+                return found
 
 
 def _key_by_key(session: Session, place: Place, folder: str) -> _Entries:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from registrar.errors import Unsuitable, UsageError
@@ -87,6 +88,7 @@ _UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µ
 _DURATION: Final = re.compile(r"([\d.]+)(h|ms|us|µs|ns|m|s)")
 
 
+@cache
 def seconds(duration: str) -> int:
     """Go's spelling of a duration, 90h1m0s, in whole seconds, rounded up; a negative one is Vault's word for never."""
     if duration.startswith("-"):
