@@ -22,7 +22,8 @@ def test_each_work_is_done_by_both(name: str, tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     command = [sys.executable, "-m", "tests.benchmarks", name, "--repeats", "1", "--scale", "500", "--json", str(found)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=300)
-    assert done.returncode in (0, 1), done.stderr
+    assert found.exists(), done.stderr
+    assert done.returncode in (0, 1)
     told = json.loads(found.read_text())
     assert told["scale"] == 500
     assert told["rows"]

@@ -53,7 +53,7 @@ def registered(count: int, parallelism: int) -> None:
                 "appOwnerEmail": wanted["owner_email"],
                 "description": "being registered",
             }
-            made = nexus.post(url, json=body).raise_for_status().json()
+            made = _well(nexus.post(url, json=body)).json()
             secret = {"client_id": made["clientId"], "client_secret": made["clientSecretRaw"]}
             keys.create_or_update_secret(path, secret, cas=0)
             facts = {
@@ -71,7 +71,7 @@ def registered(count: int, parallelism: int) -> None:
             found = {one["clientId"]: one["id"] for one in _pages(nexus, url)}
 
             def describe(client_id: str) -> None:
-                nexus.put(f"{url}/{found[client_id]}", json={"description": ""}).raise_for_status()
+                _well(nexus.put(f"{url}/{found[client_id]}", json={"description": ""}))
 
             list(pool.map(describe, client_ids))
 
@@ -175,14 +175,20 @@ def token(environ: Mapping[str, str]) -> str:
     import httpx
 
     key = {"apiKey": environ["NEXUS_API_KEY"], "apiSecret": environ["NEXUS_API_SECRET"]}
-    return httpx.post(f"{environ['NEXUS_URL']}/api/v2/oauth/tokens", json=key).raise_for_status().text.strip('"')
+    return str(_well(httpx.post(f"{environ['NEXUS_URL']}/api/v2/oauth/tokens", json=key)).text.strip('"'))
+
+
+def _well(response: Any) -> Any:
+    """The same answer, unless it is none that was hoped for."""
+    response.raise_for_status()  # which gives it back itself from httpx 0.25 on
+    return response
 
 
 def _pages(nexus: Any, url: str) -> Any:
     page = 1
     while True:
         query = {"hideArchived": "false", "pageNumber": page, "pageSize": PAGE}
-        found = nexus.get(url, params=query).raise_for_status().json()
+        found = _well(nexus.get(url, params=query)).json()
         yield from found["items"]
         if not found["hasNext"]:
             return
