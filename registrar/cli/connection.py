@@ -23,9 +23,9 @@ from registrar.model import Target
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
-    from registrar.cli.nexus_login import NexusOptions
     from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
+    from registrar.nexus.wire import Options
     from registrar.oauth import QuietProof
     from registrar.ports import Services
     from registrar.vault import Login, Vault
@@ -179,7 +179,7 @@ class Opening(contextlib.ExitStack):
     def trace(self) -> Trace | None:
         return self._trace
 
-    def nexus_options(self, settings: Settings) -> NexusOptions:
+    def nexus_options(self, settings: Settings) -> Options:
         """What every client of this Nexus is given besides its address."""
         from registrar.cli.nexus_login import nexus_options
 

@@ -5,9 +5,8 @@ Owns which of them counts, and the renewal of a kept session. Must never show an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from registrar import config, kept
 from registrar.config import Settings
@@ -16,9 +15,7 @@ from registrar.kept import Keeper, Kept
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
-    import ssl
-
-    from registrar.nexus.wire import Trace
+    from registrar.nexus.wire import Options, Trace
     from registrar.vault import Vault
 
 BY_SESSION: Final = "the session of `registrar login`"
@@ -35,24 +32,11 @@ class NexusIdentity:
     api_secret: Secret | None = None
 
 
-class NexusOptions(TypedDict):
-    """How a client of Nexus goes about it."""
-
-    timeout_s: float
-    verify: ssl.SSLContext
-    trace: Trace | None
-    proxies: Mapping[str, str]
-
-
-def nexus_options(settings: Settings, trace: Trace | None) -> NexusOptions:
+def nexus_options(settings: Settings, trace: Trace | None) -> Options:
     """What every client of this Nexus is given besides its address and who we are."""
     login = settings.nexus
-    return {
-        "timeout_s": login.timeout_s,
-        "verify": login.tls.context(),
-        "trace": trace,
-        "proxies": settings.proxies,
-    }
+    context = login.tls.context()
+    return {"timeout_s": login.timeout_s, "verify": context, "trace": trace, "proxies": settings.proxies}
 
 
 def nexus_identity(settings: Settings, records: Vault | None, trace: Trace | None) -> NexusIdentity:

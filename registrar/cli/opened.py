@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from registrar.verify import Verification
     from registrar.world import World
 
-_PARALLELISM = 8
 _LOCK_TIMEOUT_S = 60.0
 _NEEDS = (Need.BOTH, Need.NEXUS | Need.PLACE, Need.VAULT, Need.PLACE)
 
@@ -122,7 +121,7 @@ class Opened:
         with self._using() as clients:
             settings = clients.settings(Need.BOTH)
             records, proof = clients.records(settings), clients.proof(settings)
-            return verifying.verify(settings.target, names, records, proof, parallelism=_PARALLELISM)
+            return verifying.verify(settings.target, names, records, proof)
 
     def doctor(self) -> tuple[Check, ...]:
         from registrar.cli.doctor import look

@@ -6,18 +6,17 @@ that is not there, as an application that is not there.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 from registrar.errors import AccessDenied, Kept, Missing, OutcomeUnknown, Rejected, Unsuitable
 from registrar.model import Credential, Registered
 from registrar.nexus.answers import CHECK_KEY, CHECK_URL, code_of, error, said
 from registrar.nexus.session import Session, Version
 from registrar.nexus.survey import Survey
-from registrar.nexus.wire import Answer, Failure, Repeat, Trace
+from registrar.nexus.wire import Answer, Failure, Options, Repeat
 from registrar.secret import Secret
 
 MEMBERS: Final = {
@@ -55,11 +54,7 @@ class Nexus:
         api_secret: Secret | None = None,
         token: Secret | None = None,
         origin: str = "",
-        timeout_s: float = 30.0,
-        verify: ssl.SSLContext | bool = True,
-        trace: Trace | None = None,
-        proxies: Mapping[str, str] | None = None,
-        connections: int = 64,
+        **options: Unpack[Options],
     ) -> None:
         self._session = Session(
             url,
@@ -67,11 +62,7 @@ class Nexus:
             api_secret=api_secret,
             token=token,
             origin=origin,
-            timeout_s=timeout_s,
-            verify=verify,
-            trace=trace,
-            proxies=proxies,
-            connections=connections,
+            **options,
         )
 
     def close(self) -> None:

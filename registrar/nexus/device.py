@@ -6,16 +6,15 @@ Owns the polling and what its answers mean. Must never show the device code, nor
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Unpack
 
 from registrar.errors import AccessDenied, Rejected, StepFailed
 from registrar.nexus.answers import elsewhere, error, said
 from registrar.nexus.session import V1, V2, Anonymous
-from registrar.nexus.wire import Answer, Failure, Repeat, Trace
+from registrar.nexus.wire import Answer, Failure, Options, Repeat
 from registrar.secret import Secret
 from registrar.uri import Uri
 
@@ -47,17 +46,8 @@ class Tokens:
 class DeviceLogin(Anonymous):
     """The device login through one registered application, which needs no secret for it."""
 
-    def __init__(
-        self,
-        url: str,
-        client_id: str,
-        *,
-        timeout_s: float = 30.0,
-        verify: ssl.SSLContext | bool = True,
-        trace: Trace | None = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(url, timeout_s=timeout_s, verify=verify, trace=trace, proxies=proxies)
+    def __init__(self, url: str, client_id: str, **options: Unpack[Options]) -> None:
+        super().__init__(url, **options)
         self._client_id = client_id
 
     def begin(self) -> Grant | None:

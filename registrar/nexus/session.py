@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, Unpack
 from urllib.parse import urlsplit
 
 from registrar.errors import AccessDenied, UsageError
 from registrar.nexus.answers import CHECK_KEY, claims, decode, elsewhere, error, said
-from registrar.nexus.wire import Answer, Failure, Repeat, Trace, Wire
+from registrar.nexus.wire import Answer, Failure, Options, Repeat, Wire
 from registrar.secret import Secret
 
 Version = Literal["v1", "v2"]
@@ -96,11 +95,7 @@ class Session:
         api_secret: Secret | None,
         token: Secret | None,
         origin: str,
-        timeout_s: float,
-        verify: ssl.SSLContext | bool,
-        trace: Trace | None,
-        proxies: Mapping[str, str] | None,
-        connections: int,
+        **options: Unpack[Options],
     ) -> None:
         if (api_key is None) != (api_secret is None):
             raise UsageError("NEXUS_API_KEY and NEXUS_API_SECRET belong together", hint=CHECK_KEY)
@@ -115,15 +110,7 @@ class Session:
         self._generation_lock = threading.Lock()
         self.deprecated_since: datetime | None = None
         self.url = api_root(url)
-        self._wire = Wire(
-            self.url,
-            decode,
-            timeout_s=timeout_s,
-            verify=verify,
-            trace=trace,
-            proxies=proxies,
-            connections=connections,
-        )
+        self._wire = Wire(self.url, decode, **options)
 
     def close(self) -> None:
         self._wire.close()
@@ -234,25 +221,8 @@ def token_by_key(wire: Wire, api_key: Secret, api_secret: Secret, minutes: int |
 class Anonymous:
     """Connections to one Nexus for requests of nobody, or of whom each of them names."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = 30.0,
-        verify: ssl.SSLContext | bool = True,
-        trace: Trace | None = None,
-        proxies: Mapping[str, str] | None = None,
-        connections: int = 64,
-    ) -> None:
-        self._wire = Wire(
-            api_root(url),
-            decode,
-            timeout_s=timeout_s,
-            verify=verify,
-            trace=trace,
-            proxies=proxies,
-            connections=connections,
-        )
+    def __init__(self, url: str, **options: Unpack[Options]) -> None:
+        self._wire = Wire(api_root(url), decode, **options)
 
     def close(self) -> None:
         self._wire.close()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from queue import Empty, LifoQueue
 from time import monotonic, sleep
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -38,10 +38,9 @@ PAUSES_S: Final = (0.2, 0.6)
 BUSY: Final = frozenset({429, 502, 503, 504})
 """The statuses by which a server or a gateway asks to come again."""
 
-# httpx logs the URL of every request, 0.23 at DEBUG and later ones at INFO, and Nexus takes the client secret of an
-# exchange in the query alone; httpcore logs headers. A filter holds where a level would be lifted by whoever turns on
-# logging.
-for _name in ("httpx", "httpx._client", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+# httpcore logs headers and the URL of every request, and Nexus takes the client secret of an exchange in the query
+# alone. A filter holds where a level would be lifted by whoever turns on logging.
+for _name in ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.INFO)
 
 
@@ -107,6 +106,19 @@ class _Sent:
         return f"{path}?{urlencode(self.query, safe='*')}" if self.query else path
 
 
+class Options(TypedDict, total=False):
+    """How a client of Nexus goes about it; what is left out is as `Wire` has it.
+
+    `verify` True trusts whom the system trusts; `proxies` are by scheme, and under `no` what is reached without one.
+    """
+
+    timeout_s: float
+    verify: ssl.SSLContext | bool
+    trace: Trace | None
+    proxies: Mapping[str, str] | None
+    connections: int
+
+
 class Wire:
     """A pool of connections to one origin, for any number of threads."""
 
@@ -115,11 +127,11 @@ class Wire:
         root: str,
         decode: Decode,
         *,
-        timeout_s: float,
-        verify: ssl.SSLContext | bool,
-        trace: Trace | None,
-        proxies: Mapping[str, str] | None,
-        connections: int,
+        timeout_s: float = 30.0,
+        verify: ssl.SSLContext | bool = True,
+        trace: Trace | None = None,
+        proxies: Mapping[str, str] | None = None,
+        connections: int = 64,
     ) -> None:
         self._root = root
         self._origin = "/".join(root.split("/")[:3])

@@ -17,7 +17,7 @@ from urllib3.util import make_headers
 
 from registrar.proxies import proxy_for
 
-CHUNK_BYTES: Final = 64 << 10
+_CHUNK_BYTES: Final = 64 << 10
 
 
 class Pool:
@@ -97,7 +97,7 @@ def content(response: BaseHTTPResponse, limit_bytes: int) -> bytes:
     """The whole body, or nothing where it is longer than that; the connection goes back, or ends with what is left."""
     found = bytearray()
     try:
-        for chunk in response.stream(CHUNK_BYTES):
+        for chunk in response.stream(_CHUNK_BYTES):
             found += chunk
             if len(found) > limit_bytes:
                 return b""

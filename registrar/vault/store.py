@@ -6,10 +6,9 @@ Owns what is written where. Must never write data without check-and-set, never D
 from __future__ import annotations
 
 import operator
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from registrar.errors import Missing, OutcomeUnknown, Rejected, ServiceError, Unsuitable, VersionMismatch
 from registrar.model import Credential, Facts, Lock, Record
@@ -19,7 +18,7 @@ from registrar.vault.answers import LOOK_AGAIN, MetadataVersionNeeded
 from registrar.vault.login import Login
 from registrar.vault.records import Place, record_of, time_of
 from registrar.vault.session import Holder, Session
-from registrar.vault.wire import Trace, Wire
+from registrar.vault.wire import Options, Wire
 
 if TYPE_CHECKING:
     from registrar.vault.survey import Survey
@@ -39,26 +38,10 @@ class Vault:
         token: Secret | Login,
         mount: str = "secret",
         prefix: str = "nexus",
-        namespace: str = "",
-        tls: ssl.SSLContext | None = None,
-        server_name: str | None = None,
-        proxies: Mapping[str, str] | None = None,
-        timeout_s: float = 30.0,
-        trace: Trace | None = None,
-        connections: int = 64,
+        **options: Unpack[Options],
     ) -> None:
         self._place = Place(mount.strip("/"), prefix.strip("/"))
-        wire = Wire(
-            addr,
-            namespace=namespace,
-            tls=tls,
-            server_name=server_name,
-            proxies=proxies,
-            timeout_s=timeout_s,
-            trace=trace,
-            connections=connections,
-        )
-        self._session = Session(wire, token)
+        self._session = Session(Wire(addr, **options), token)
 
     def close(self) -> None:
         self._session.close()

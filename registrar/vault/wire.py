@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse
@@ -44,6 +44,21 @@ class _There(NamedTuple):
 
     origin: str
     namespace: str
+
+
+class Options(TypedDict, total=False):
+    """How a client of Vault goes about it; what is left out is as `Wire` has it.
+
+    Without `tls` the system's certificates count; `proxies` are by scheme, and under `no` what is reached without one.
+    """
+
+    namespace: str
+    tls: ssl.SSLContext | None
+    server_name: str | None
+    proxies: Mapping[str, str] | None
+    timeout_s: float
+    trace: Trace | None
+    connections: int
 
 
 class Wire:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import ansible, bare, servers
@@ -73,8 +74,8 @@ def applying(setting: Setting) -> Iterator[Row]:
             f"apply {count:,} new",
             "a pool of threads with httpx and hvac",
             1.2,
-            lambda count=count: _applied(setting, count),  # type: ignore[misc]
-            lambda count=count: _fresh(setting, theirs("apply", str(count), "8")),  # type: ignore[misc]
+            partial(_applied, setting, count),
+            partial(_fresh, setting, theirs("apply", str(count), "8")),
             setting.repeats,
         )
 
@@ -129,8 +130,8 @@ def planning(setting: Setting) -> Iterator[Row]:
                 f"plan {count:,} in sync, {name}",
                 "the bare reads, httpx and urllib3",
                 1.5,
-                lambda restricted=restricted: cost(ours("plan", file), environ | restricted),  # type: ignore[misc]
-                lambda how=how: cost(theirs("plan", file, how, "8"), environ),  # type: ignore[misc]
+                partial(cost, ours("plan", file), environ | restricted),
+                partial(cost, theirs("plan", file, how, "8"), environ),
                 setting.repeats,
             )
         pairs = [(cost(ours("plan", few), smaller), cost(ours("plan", file), environ)) for _ in range(setting.repeats)]
@@ -144,8 +145,8 @@ def planning(setting: Setting) -> Iterator[Row]:
                     f"plan {count:,} in sync, OpenBao on raft",
                     "reading the keys one by one with hvac",
                     8,
-                    lambda: cost(ours("plan", file), real),
-                    lambda: cost(theirs("hvac"), real),
+                    partial(cost, ours("plan", file), real),
+                    partial(cost, theirs("hvac"), real),
                     setting.repeats,
                     faster=True,
                 )
@@ -169,18 +170,18 @@ def _growth(work: str, small: Sequence[Cost], large: Sequence[Cost]) -> Row:
 
 def validating(setting: Setting) -> Iterator[Row]:
     """Manifests, against PyYAML's C loader."""
+    environ = servers.surroundings(setting.home)
     count = setting.size(10_000)
     for what, place in (("1 file", manifest(setting, count)), (f"{count:,} files", files(setting, count))):
         yield contest(
             f"validate {count:,} in {what}",
             "PyYAML's C loader",
             1.5,
-            lambda place=place: cost(ours("validate", str(place)), servers.surroundings(setting.home)),  # type: ignore[misc]
-            lambda place=place: cost(theirs("load", str(place)), servers.surroundings(setting.home)),  # type: ignore[misc]
+            partial(cost, ours("validate", str(place)), environ),
+            partial(cost, theirs("load", str(place)), environ),
             setting.repeats,
         )
     few = manifest(setting, max(count // 10, 1))
-    environ = servers.surroundings(setting.home)
     pairs = [
         (cost(ours("validate", str(few)), environ), cost(ours("validate", str(manifest(setting, count))), environ))
         for _ in range(setting.repeats)
@@ -199,8 +200,8 @@ def starting(setting: Setting) -> Iterator[Row]:
             flag,
             "a bare click program",
             goal,
-            lambda flag=flag: cost([script, flag], environ),  # type: ignore[misc]
-            lambda flag=flag: cost([_PYTHON, str(program), flag], environ),  # type: ignore[misc]
+            partial(cost, [script, flag], environ),
+            partial(cost, [_PYTHON, str(program), flag], environ),
             setting.repeats * 5,
         )
 
@@ -214,8 +215,8 @@ def fetching(setting: Setting) -> Iterator[Row]:
             "creds get",
             "a script with hvac",
             1.1,
-            lambda: cost(get, environ),
-            lambda: cost(theirs("get", "app-00001"), environ),
+            partial(cost, get, environ),
+            partial(cost, theirs("get", "app-00001"), environ),
             setting.repeats * 3,
         )
         if program := servers.openbao():
@@ -224,8 +225,8 @@ def fetching(setting: Setting) -> Iterator[Row]:
                 "creds get",
                 "bao kv get",
                 None,
-                lambda: cost(get, environ),
-                lambda: cost(bao, environ),
+                partial(cost, get, environ),
+                partial(cost, bao, environ),
                 setting.repeats * 3,
             )
 
@@ -239,8 +240,8 @@ def verifying(setting: Setting) -> Iterator[Row]:
             f"verify {count:,}",
             "a pool of threads with httpx and hvac",
             1.25,
-            lambda: cost(ours("verify"), environ),
-            lambda: cost(theirs("verify", "8"), environ),
+            partial(cost, ours("verify"), environ),
+            partial(cost, theirs("verify", "8"), environ),
             setting.repeats,
         )
 

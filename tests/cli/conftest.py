@@ -50,6 +50,5 @@ def watch(connected: Program, services: Services, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(reconcile, "Pace", functools.partial(reconcile.Pace, doubt_s=0.2, poll_s=0.05))
     monkeypatch.setattr(registrar.nexus.wire, "PAUSES_S", (0.01, 0.01))
     monkeypatch.setattr(registrar.vault.wire, "_PAUSES_S", (0.01, 0.01))
-    connected.environ["SSL_CERT_FILE"] = "/dev/null"  # no TLS here, and the system's take 50 ms to read
     connected.write("apps.yaml", TWO)
     return Watch(connected, services)
