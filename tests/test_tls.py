@@ -76,7 +76,7 @@ def asked(service: str, there: Wire, tls: Tls) -> ServiceError | None:
                 ) as vault:
                     vault.read("viewer")
             else:
-                with contextlib.closing(Nexus(there.url, token=TOKEN, verify=context, timeout_s=5)) as nexus:
+                with contextlib.closing(Nexus(there.url, token=TOKEN, tls=context, timeout_s=5)) as nexus:
                     nexus.all()
         except ServiceError as error:
             assert TOKEN.reveal() not in repr(vars(error))

@@ -35,8 +35,12 @@ class NexusIdentity:
 def nexus_options(settings: Settings, trace: Trace | None) -> Options:
     """What every client of this Nexus is given besides its address and who we are."""
     login = settings.nexus
-    context = login.tls.context()
-    return {"timeout_s": login.timeout_s, "verify": context, "trace": trace, "proxies": settings.proxies}
+    return {
+        "timeout_s": login.timeout_s,
+        "tls": login.tls.context(),
+        "trace": trace,
+        "proxies": settings.proxies,
+    }
 
 
 def nexus_identity(settings: Settings, records: Vault | None, trace: Trace | None) -> NexusIdentity:

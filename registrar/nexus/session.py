@@ -99,7 +99,7 @@ class Session:
     ) -> None:
         if (api_key is None) != (api_secret is None):
             raise UsageError("NEXUS_API_KEY and NEXUS_API_SECRET belong together", hint=CHECK_KEY)
-        # h11 prints a header that it refuses, so a token with a line break must not get that far.
+        # http.client shows a header that it refuses, so a token with a line break must not get that far.
         if token is not None and not re.fullmatch(r"[!-~]+", token.reveal()):
             raise UsageError("NEXUS_TOKEN has characters that no token has", hint=CHECK_KEY)
         self._key = None if api_key is None or api_secret is None else (api_key, api_secret)

@@ -1,8 +1,7 @@
 """One HTTP exchange at a time with Nexus, bounded in time and size, whose failures are values.
 
-Owns the connection pool, the opening of Secrets, repeats, and the trace. Must never follow a redirect (the token would
-go along), never know what an answer means, and never let an exception of httpx out: those hold the request, and so the
-token, the API secret or the client secret.
+Owns the opening of Secrets, repeats, and the trace. Must never know what an answer means, and never let an exception of
+urllib3 out: those hold the request, and so the token, the API secret or the client secret.
 """
 
 from __future__ import annotations
@@ -10,20 +9,19 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
-import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from queue import Empty, LifoQueue
 from time import monotonic, sleep
 from typing import Final, TypedDict
 from urllib.parse import quote, urlencode
 
-import httpx
+from urllib3.exceptions import EmptyPoolError, HTTPError
 
 from registrar import __version__
-from registrar.proxies import proxy_for
+from registrar.pool import NotConnected, Pool, bottom, content, unsent, words
 from registrar.secret import Secret, hide
+from registrar.tls import Tls
 
 Trace = Callable[[str, str, int | None, float], None]
 """Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
@@ -37,12 +35,6 @@ PAUSES_S: Final = (0.2, 0.6)
 
 BUSY: Final = frozenset({429, 502, 503, 504})
 """The statuses by which a server or a gateway asks to come again."""
-
-# httpcore logs headers and the URL of every request, and Nexus takes the client secret of an exchange in the query
-# alone. A filter holds where a level would be lifted by whoever turns on logging.
-for _name in ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
-    logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.INFO)
-
 
 _HEADERS: Final = {
     "Accept": "application/json",  # v2 answers a problem as an empty 500 to whoever does not accept JSON
@@ -109,11 +101,11 @@ class _Sent:
 class Options(TypedDict, total=False):
     """How a client of Nexus goes about it; what is left out is as `Wire` has it.
 
-    `verify` True trusts whom the system trusts; `proxies` are by scheme, and under `no` what is reached without one.
+    Without `tls` the system's certificates count; `proxies` are by scheme, and under `no` what is reached without one.
     """
 
     timeout_s: float
-    verify: ssl.SSLContext | bool
+    tls: ssl.SSLContext | None
     trace: Trace | None
     proxies: Mapping[str, str] | None
     connections: int
@@ -128,7 +120,7 @@ class Wire:
         decode: Decode,
         *,
         timeout_s: float = 30.0,
-        verify: ssl.SSLContext | bool = True,
+        tls: ssl.SSLContext | None = None,
         trace: Trace | None = None,
         proxies: Mapping[str, str] | None = None,
         connections: int = 64,
@@ -138,13 +130,10 @@ class Wire:
         self._decode = decode
         self._timeout_s = timeout_s
         self._trace = trace
-        # The system's certificates and not those of certifi: an agency's own CA is installed there.
-        context = ssl.create_default_context() if verify is True else verify
-        proxy = proxy_for(root, proxies or {})
-        self._connections = _Connections(lambda: _connection(context, proxy), connections)
+        self._pool = Pool(tls or Tls("NEXUS").context(), proxies=proxies, connections=connections)
 
     def close(self) -> None:
-        self._connections.close()
+        self._pool.close()
 
     def send(
         self,
@@ -179,101 +168,38 @@ class Wire:
         began = monotonic()
         outcome: Answer | Failure
         try:
-            with self._connections.one(deadline - began) as connection:
-                request = self._request(sent, deadline - monotonic())
-                outcome = self._exchange(connection, request, deadline, sent.secrets)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            outcome = _failure(error)
-        if isinstance(outcome, Failure):
-            outcome = replace(outcome, origin=self._origin)
+            outcome = self._exchange(sent, deadline)
+        except (OSError, HTTPError) as error:
+            outcome = replace(_failure(error), origin=self._origin)
         if self._trace is not None:
             status = outcome.status if isinstance(outcome, Answer) else None
             with contextlib.suppress(OSError):  # a stderr that is gone must not cost the one answer to a create
                 self._trace(sent.method, sent.shown, status, (monotonic() - began) * 1000)
         return outcome
 
-    def _request(self, sent: _Sent, timeout_s: float) -> httpx.Request:
-        headers = dict(_HEADERS)
+    def _exchange(self, sent: _Sent, deadline: float) -> Answer:
+        headers, body = dict(_HEADERS), None
         if sent.token is not None:
             headers["Authorization"] = f"Bearer {sent.token.reveal()}"
-        content = None
         if sent.body is not None and sent.form:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            content = urlencode({name: _opened(value) for name, value in sent.body.items()}).encode()
+            body = _form(sent.body).encode()
         elif sent.body is not None:
             headers["Content-Type"] = "application/json"
-            content = json.dumps(sent.body, default=_opened).encode()
-        return httpx.Request(
-            sent.method,
-            self._root + sent.path + ("" if sent.last is None else quote(sent.last.reveal(), safe="")),
-            params={name: _opened(value) for name, value in sent.query.items()} or None,
-            content=content,
-            headers=headers,
-            extensions={"timeout": httpx.Timeout(max(timeout_s, 0.001)).as_dict()},
-        )
-
-    def _exchange(
-        self, connection: httpx.HTTPTransport, request: httpx.Request, deadline: float, sent: Sequence[Secret]
-    ) -> Answer | Failure:
-        response = connection.handle_request(request)
-        try:
-            body = bytearray()
-            late = False
-            for chunk in response.iter_bytes():
-                # httpx times single reads, so a server that drips would never run out of time
-                if late:
-                    return Failure("the answer did not end in time", sent=True)
-                body += chunk
-                if len(body) > LIMIT_BYTES:
-                    return Failure(f"the answer is longer than {LIMIT_BYTES >> 20} MiB", sent=True)
-                late = monotonic() > deadline
-        finally:
-            response.close()
-        content = bytes(body) if response.is_success else hide(bytes(body), sent)
-        return Answer(response.status_code, response.headers, self._decode(response.status_code, content))
+            body = json.dumps(sent.body, default=_opened).encode()
+        last = "" if sent.last is None else quote(sent.last.reveal(), safe="")
+        query = f"?{_form(sent.query)}" if sent.query else ""
+        url = f"{self._root}{sent.path}{last}{query}"
+        timeout_s = max(deadline - monotonic(), 0.001)
+        response = self._pool.request(sent.method, url, headers=headers, body=body, timeout_s=timeout_s)
+        found = content(response, LIMIT_BYTES, deadline)
+        if not 200 <= response.status < 300:  # it may quote the request
+            found = hide(found, sent.secrets)
+        return Answer(response.status, response.headers, self._decode(response.status, found))
 
 
-class _Connections:
-    """The connections, at most so many and the last one used first, each a transport of httpx of its own.
-
-    httpx's Client parses each address again, looks for cookies and lets the threads wait while it looks at every idle
-    connection: as much work as the request is. It would follow redirects and read ~/.netrc, too.
-    """
-
-    def __init__(self, make: Callable[[], httpx.HTTPTransport], connections: int) -> None:
-        self._make = make
-        self._idle: LifoQueue[httpx.HTTPTransport | None] = LifoQueue()
-        for _ in range(connections):
-            self._idle.put(None)
-
-    @contextlib.contextmanager
-    def one(self, timeout_s: float) -> Iterator[httpx.HTTPTransport]:
-        """A connection that nobody else uses meanwhile; PoolTimeout where none becomes free in time."""
-        try:
-            connection = self._idle.get(timeout=max(timeout_s, 0))
-        except Empty:
-            raise httpx.PoolTimeout("") from None
-        try:
-            connection = connection or self._make()
-            yield connection
-        finally:
-            self._idle.put(connection)
-
-    def close(self) -> None:
-        """End the connections that nobody uses."""
-        with contextlib.suppress(Empty):
-            while True:
-                if connection := self._idle.get_nowait():
-                    connection.close()
-
-
-def _connection(verify: ssl.SSLContext | bool, proxy: str) -> httpx.HTTPTransport:
-    return httpx.HTTPTransport(
-        verify=verify,
-        trust_env=False,
-        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-        proxy=httpx.Proxy(proxy) if proxy else None,
-    )
+def _form(values: Mapping[str, str | int | Secret]) -> str:
+    return urlencode({name: _opened(value) for name, value in values.items()})
 
 
 def _opened(value: object) -> str:
@@ -295,15 +221,6 @@ def _retry_after_s(outcome: Answer | Failure) -> int:
     return int(wanted) if wanted.isdecimal() and len(wanted) < 6 else 0
 
 
-_UNSENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,  # raised while the proxy is asked for a tunnel
-    httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
-)
-
 _ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
 _CERTIFICATES: Final = {
     9: ("its certificate is not valid yet", "check the clock of this machine"),
@@ -314,12 +231,9 @@ _CERTIFICATES: Final = {
 """By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
 
 
-def _failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
-    """What httpx says, in words that hold nothing of the request."""
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    sent = not isinstance(error, _UNSENT)
+def _failure(error: Exception) -> Failure:
+    """What urllib3 says, in words that hold nothing of the request."""
+    cause, sent = bottom(error), not unsent(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         untrusted = (
             f"its certificate is not trusted ({cause.verify_message})",
@@ -333,12 +247,8 @@ def _failure(error: httpx.HTTPError | httpx.InvalidURL) -> Failure:
             sent,
             "check https and the port in nexus_url; NEXUS_CACERT names the CA's certificate",
         )
-    if isinstance(error, httpx.PoolTimeout):
-        return Failure("all connections were busy", sent, "use fewer threads or a longer --timeout")
-    if isinstance(error, httpx.TimeoutException):
-        return Failure("no answer in time" if sent else "no connection in time", sent)
-    if isinstance(error, httpx.ProxyError):
+    if isinstance(cause, EmptyPoolError):
+        return Failure(words(error), sent, "use fewer threads or a longer --timeout")
+    if isinstance(error, NotConnected) and error.by_proxy:
         return Failure("the proxy refuses", sent, "check HTTPS_PROXY and NO_PROXY")
-    if isinstance(cause, OSError) and cause.strerror:
-        return Failure(cause.strerror[:1].lower() + cause.strerror[1:], sent)
-    return Failure("the connection broke off" if sent else "no connection", sent)
+    return Failure(words(error), sent)

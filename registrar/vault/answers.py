@@ -16,8 +16,6 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
-
 from registrar.errors import (
     AccessDenied,
     Missing,
@@ -29,6 +27,7 @@ from registrar.errors import (
     Unsuitable,
     VersionMismatch,
 )
+from registrar.pool import NotConnected, bottom, unsent, words
 from registrar.secret import Secret, hide
 
 LOOK_AGAIN: Final = "registrar apply, which looks what became of it"
@@ -262,46 +261,35 @@ _CERTIFICATES: Final = {
 }
 """By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
 
+_CHECK_TLS: Final = "check https and the port in VAULT_ADDR"
 _SHOW: Final = "set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to a certificate that it accepts"
 _HANDSHAKES: Final = {
-    "WRONG_VERSION_NUMBER": "check https and the port in VAULT_ADDR",
+    "WRONG_VERSION_NUMBER": _CHECK_TLS,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _SHOW,
     "SSLV3_ALERT_HANDSHAKE_FAILURE": _SHOW,
     "SSLV3_ALERT_BAD_CERTIFICATE": _SHOW,
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _SHOW,
     "TLSV1_ALERT_UNKNOWN_CA": _SHOW,
 }
-"""How TLS fails before a server has read a request; broken off later, nobody knows what it did."""
+"""How TLS fails before a server has read a request, if we have sent it by then: TLS 1.3 lets a client be the first."""
 
 
-def failure(call: Call, addr: str, error: BaseException) -> ServiceError:
+def failure(call: Call, addr: str, error: Exception) -> ServiceError:
     """The error for a request without an answer: Unreachable where nothing was sent or only a question was."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return NotTrusted(
-                f"the certificate of {addr} is not accepted: {cause.verify_message}",
-                hint=_CERTIFICATES.get(cause.verify_code, _UNTRUSTED),
-            )
-        if isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKES:
-            why = cause.reason.replace("_", " ").lower()
-            return Unreachable(f"no TLS with {addr}: {why}", hint=_HANDSHAKES[cause.reason])
-        if isinstance(cause, ProxyError):
-            return Unreachable(f"the proxy does not let us through to {addr}", hint="check HTTPS_PROXY and NO_PROXY")
-        if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
-            reason = re.sub(r"^\[Errno \d+\] ", "", str(cause).rpartition(": ")[2])
-            return Unreachable(f"no connection to Vault at {addr}: {reason}", hint="check VAULT_ADDR")
-    reason = type(causes[-1]).__name__
+    cause = bottom(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return NotTrusted(
+            f"the certificate of {addr} is not accepted: {cause.verify_message}",
+            hint=_CERTIFICATES.get(cause.verify_code, _UNTRUSTED),
+        )
+    if isinstance(cause, ssl.SSLError) and (unsent(error) or cause.reason in _HANDSHAKES):
+        why = (cause.reason or "no agreement").replace("_", " ").lower()
+        return Unreachable(f"no TLS with {addr}: {why}", hint=_HANDSHAKES.get(cause.reason, _CHECK_TLS))
+    if isinstance(error, NotConnected) and error.by_proxy:
+        return Unreachable(f"the proxy does not let us through to {addr}", hint="check HTTPS_PROXY and NO_PROXY")
+    if unsent(error):
+        return Unreachable(f"no connection to Vault at {addr}: {words(error)}", hint="check VAULT_ADDR")
     if call.writes:
-        told = f"no answer from {addr} to a write of {call.path}, which may be stored ({reason})"
+        told = f"a write of {call.path} at {addr}, which may be stored: {words(error)}"
         return OutcomeUnknown(told, hint=LOOK_AGAIN)
-    return Unreachable(f"no answer from {addr} about {call.path} ({reason})", hint="try again, or check VAULT_ADDR")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """From urllib3's exception inwards: it keeps the cause as an argument or as `reason`."""
-    inner: BaseException | None = error
-    while inner is not None:
-        yield inner
-        known = (getattr(inner, "reason", None), *inner.args)
-        inner = next((cause for cause in known if isinstance(cause, BaseException)), None)
+    return Unreachable(f"{call.path} at {addr}: {words(error)}", hint="try again, or check VAULT_ADDR")

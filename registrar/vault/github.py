@@ -6,6 +6,7 @@ Owns the one request to GitHub. Must never let the tokens of either side into a 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
@@ -13,9 +14,9 @@ from urllib.parse import urlencode
 from urllib3.exceptions import HTTPError
 
 from registrar.errors import AccessDenied, Unreachable
+from registrar.pool import Pool, content
 from registrar.secret import Secret
 from registrar.tls import Tls
-from registrar.vault.pool import Pool, content
 
 _TIMEOUT_S: Final = 30
 _LIMIT_BYTES: Final = 1 << 20
@@ -40,9 +41,10 @@ def _outcome(url: str, token: Secret, audience: str, proxies: Mapping[str, str])
     pool = Pool(Tls("GITHUB").context(), proxies=proxies)
     if audience:
         url = f"{url}{'&' if '?' in url else '?'}{urlencode({'audience': audience})}"
+    ends = time.monotonic() + _TIMEOUT_S
     try:
         answer = pool.request("GET", url, headers={"Authorization": f"Bearer {token.reveal()}"}, timeout_s=_TIMEOUT_S)
-        text = content(answer, _LIMIT_BYTES)
+        text = content(answer, _LIMIT_BYTES, ends)
     except (OSError, HTTPError) as error:  # which hold the request
         return type(error).__name__
     finally:

@@ -12,7 +12,7 @@ import requests
 from hvac.adapters import RawAdapter
 from requests.adapters import HTTPAdapter
 
-from registrar.vault.pool import Pool
+from registrar.pool import Pool
 
 
 def adapter(origin: str, namespace: str, pool: Pool) -> RawAdapter:

@@ -21,10 +21,10 @@ from urllib3.exceptions import HTTPError
 
 import registrar
 from registrar.errors import ServiceError, UsageError
+from registrar.pool import Pool, content
 from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.vault.answers import HEADER_WORD, Answer, Call, NotTrusted, decoded, encoded, failure, secrets_in
-from registrar.vault.pool import Pool, content
 
 if TYPE_CHECKING:
     from hvac.adapters import RawAdapter
@@ -122,7 +122,7 @@ class Wire:
             response = ask(there, call, self._headers(token), max(ends - started, 0.001))
             outcome = Answer(
                 response.status,
-                decoded(content(response, _LIMIT_BYTES), sealed=call.sealed),
+                decoded(content(response, _LIMIT_BYTES, ends), sealed=call.sealed),
                 response.headers.get("Date", ""),
                 response.headers.get("Location", ""),
                 _seconds(response.headers.get("Retry-After", "")),

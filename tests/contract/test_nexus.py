@@ -249,7 +249,8 @@ def test_many_threads_log_in_once_and_share_the_pool(place: Place) -> None:
 
 def test_nothing_secret_is_logged_or_traced(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="httpx")
+    for name in ("urllib3.connectionpool", "urllib3.connection"):
+        caplog.set_level(logging.DEBUG, logger=name)
     told_of: list[str] = []
     client = Nexus(
         place.url,

@@ -113,8 +113,8 @@ def test_a_bad_certificate_is_named(
     tmp_path: Path, host: str, years: tuple[int, int], trusted: bool, words: str, hint: str
 ) -> None:
     server, file = certified(tmp_path, host, years)
-    verify = ssl.create_default_context(cafile=file) if trusted else True
-    with Wire(ME, tls=server) as wire, Nexus(wire.url, token=Secret(CANARY), verify=verify) as nexus:
+    tls = ssl.create_default_context(cafile=file) if trusted else None
+    with Wire(ME, tls=server) as wire, Nexus(wire.url, token=Secret(CANARY), tls=tls) as nexus:
         error = failed(Unreachable, words, nexus.check)
     assert hint in error.hint
     assert not wire.requests
@@ -122,8 +122,8 @@ def test_a_bad_certificate_is_named(
 
 def test_a_trusted_certificate_is_fine(tmp_path: Path) -> None:
     server, file = certified(tmp_path)
-    verify = ssl.create_default_context(cafile=file)
-    with Wire(ME, tls=server) as wire, Nexus(wire.url, token=Secret(CANARY), verify=verify) as nexus:
+    tls = ssl.create_default_context(cafile=file)
+    with Wire(ME, tls=server) as wire, Nexus(wire.url, token=Secret(CANARY), tls=tls) as nexus:
         nexus.check()
 
 

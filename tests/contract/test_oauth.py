@@ -100,7 +100,7 @@ def test_nothing_secret_is_logged_or_traced(
     place: Place, credential: Credential, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("httpx", "httpx._client", "httpcore"):
+    for name in ("urllib3.connectionpool", "urllib3.connection"):
         caplog.set_level(logging.DEBUG, logger=name)
     told: list[str] = []
     with QuietProof(place.url, trace=lambda method, path, status, _: told.append(f"{method} {path} {status}")) as proof:

@@ -34,6 +34,8 @@ from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.vault import Vault, wire
 from tests.contract.vault_wire import RESET, Script, Seen, Wire, answer, listening
+from tests.contract.wire import Wire as Dripping
+from tests.contract.wire import drip
 
 TOKEN = Secret("s.canary-token")
 CREDENTIAL = Credential("c1", Secret("canary-secret"))
@@ -195,7 +197,19 @@ class TestQuestions:
 
     def test_an_answer_without_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(wire, "_LIMIT_BYTES", 1000)
-        with facing(saying(answer(200, {"data": "x" * 2000}))) as (vault, _), pytest.raises(Unsuitable):
+        with (
+            facing(saying(answer(200, {"data": "x" * 2000}))) as (vault, _),
+            pytest.raises(Unreachable, match="longer"),
+        ):
+            vault.read("viewer")
+
+    def test_an_answer_that_drips(self) -> None:
+        """Each read ends in time, and the whole would take a minute."""
+        with (
+            Dripping(drip) as there,
+            contextlib.closing(Vault(there.url, token=TOKEN, timeout_s=0.5)) as vault,
+            pytest.raises(Unreachable, match="did not end in time"),
+        ):
             vault.read("viewer")
 
     def test_a_sealed_server_is_asked_once(self) -> None:

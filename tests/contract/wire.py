@@ -160,7 +160,7 @@ def everything_in(error: BaseException) -> str:
         shown += [str(current), repr(current), repr(vars(current)), *traceback.format_exception(current)]
         shown += [repr(frame.f_locals) for frame, _ in traceback.walk_tb(current.__traceback__) if _ours(frame)]
         queue += [linked for linked in (current.__cause__, current.__context__) if linked is not None]
-        assert not type(current).__module__.startswith(("httpx", "httpcore", "h11")), "another library's error is kept"
+        assert not type(current).__module__.startswith(("urllib3", "http.client")), "another library's error is kept"
     return "\n".join(shown)
 
 

@@ -301,8 +301,8 @@ def clients(lab: Lab, desk: Desk, timeout_s: float) -> Iterator[ports.Services]:
     key, secret, token = (Secret(lab.environ[name]) for name in ("NEXUS_API_KEY", "NEXUS_API_SECRET", "VAULT_TOKEN"))
     to_nexus, to_vault = (functools.partial(desk.heard, service) for service in (Service.NEXUS, Service.VAULT))
     with (
-        Nexus(nexus_url, api_key=key, api_secret=secret, timeout_s=timeout_s, verify=_TLS, trace=to_nexus) as nexus,
-        QuietProof(nexus_url, timeout_s=timeout_s, verify=_TLS, trace=to_nexus) as proof,
+        Nexus(nexus_url, api_key=key, api_secret=secret, timeout_s=timeout_s, tls=_TLS, trace=to_nexus) as nexus,
+        QuietProof(nexus_url, timeout_s=timeout_s, tls=_TLS, trace=to_nexus) as proof,
         contextlib.closing(
             Vault(
                 vault_url,
