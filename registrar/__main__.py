@@ -17,7 +17,10 @@ def main() -> int:
     gc.set_threshold(100_000, 20, 20)
     from registrar.cli import main as command
 
-    return command()
+    try:
+        return command()
+    finally:
+        gc.freeze()  # nor at the end, which takes longer than most commands do
 
 
 def _leave_no_core() -> None:

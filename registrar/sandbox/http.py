@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -94,16 +95,16 @@ def serve(handler: Handler, port: int = 0, *, latency_s: float = 0.0) -> Server:
     async def application(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = await _read(scope, receive)
+        due = time.monotonic() + latency_s
+        answer = handler(await _read(scope, receive))
         if latency_s:
-            await asyncio.sleep(latency_s)
-        answer = handler(request)
+            await asyncio.sleep(due - time.monotonic())
         with contextlib.suppress(OSError):  # the client may have gone; what it asked for is done all the same
             # uvicorn's own Date is up to a second older than the answer, and deletion times are held against it
             headers = {"date": formatdate(usegmt=True), "content-length": str(len(answer.body)), **answer.headers}
             raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
             await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
     # h11, not httptools: the latter refuses Vault's LIST.
     config = uvicorn.Config(
