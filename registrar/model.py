@@ -332,7 +332,10 @@ class Record:
 
     def version(self, number: int) -> Version | None:
         """That version, unless it never was or has been evicted."""
-        return next((version for version in self.versions if version.number == number), None)
+        for version in self.versions:
+            if version.number == number:
+                return version
+        return None
 
     def deleted(self, number: int) -> bool:
         """Whether that version is deleted or destroyed by the time of this answer."""
@@ -366,14 +369,14 @@ class Record:
     @property
     def kind(self) -> Kind:
         """What this record is, in the order in which the meanings exclude each other."""
-        if self.facts is None:
+        facts = self.facts
+        if facts is None:
             return Kind.FOREIGN if self.current else Kind.NONE
-        if self.facts.state is State.EMPTY and not self.living and self.facts.version >= self.current:
+        if self.living:
+            return Kind.SETTLED if facts.version == self.current and facts.client_id else Kind.UNSETTLED
+        if facts.state is State.EMPTY and facts.version >= self.current:
             return Kind.EMPTY
-        if self.current and not self.living:
-            return Kind.WITHDRAWN
-        described = self.living and self.facts.version == self.current and self.facts.client_id
-        return Kind.SETTLED if described else Kind.UNSETTLED
+        return Kind.WITHDRAWN if self.current else Kind.UNSETTLED
 
     @property
     def held(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 from registrar.errors import UsageError
 from registrar.model import (
@@ -155,21 +156,23 @@ class World:
 
 def formers(facts: Facts) -> tuple[Former, ...]:
     """The registrations that a rotation left behind."""
-    return tuple(former for former in (facts.retiring, facts.leaving) if former)
+    return tuple(filter(None, (facts.retiring, facts.leaving)))
 
 
 def described(base: Facts, application: Application, target: Target, domain: str) -> Facts:
-    """The facts of `base` brought up to what the manifest declares."""
-    return dataclasses.replace(
-        base,
-        set=target.set,
-        name=application.name,
-        nexus=target.nexus_url,
-        redirect_uri=application.redirect_uri,
-        base_url=application.base_url or "",
-        owner=application.owner_email or "",
-        frontend=target.frontend_url,
-        domain=domain,
-        fingerprint=fingerprint(application),
-        protected=application.protected,
-    )
+    """The facts of `base` brought up to what the manifest declares: itself where it is."""
+    declared: dict[str, Any] = {
+        "set": target.set,
+        "name": application.name,
+        "nexus": target.nexus_url,
+        "redirect_uri": application.redirect_uri,
+        "base_url": application.base_url or "",
+        "owner": application.owner_email or "",
+        "frontend": target.frontend_url,
+        "domain": domain,
+        "fingerprint": fingerprint(application),
+        "protected": application.protected,
+    }
+    if all(getattr(base, name) == value for name, value in declared.items()):
+        return base
+    return dataclasses.replace(base, **declared)

@@ -36,7 +36,9 @@ _STAGES = ("v1", "v1-deprecated", "v2", "v2-array")
 @click.option(
     "--state", type=click.Path(), metavar="FILE", help="SQLite file, or :memory:. Default: the one that --sandbox uses."
 )
-@click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="How long every answer takes at least.")
+@click.option(
+    "--latency", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="How long every answer takes at least."
+)
 def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: str | None, latency: float) -> int:
     """Serve Nexus and Vault stand-ins on loopback until Ctrl-C.
 

@@ -80,19 +80,20 @@ def read(manifest: str, folder: bool, parallelism: int) -> None:
     """Everything that a plan has to read: the manifest, Nexus's list, the lock, each record's metadata; decoded."""
     import json
 
-    import httpx
     import urllib3
     import yaml
 
     yaml.load(Path(manifest).read_text(), Loader=yaml.CSafeLoader)
-    with httpx.Client(timeout=60, headers=_nexus_headers()) as nexus:
-        list(_pages(nexus, f"{os.environ['NEXUS_URL']}/api/v2/oauth/applications"))
-    vault = urllib3.PoolManager(maxsize=parallelism, block=True)
+    pool_of_both = urllib3.PoolManager(maxsize=parallelism, block=True)
+    at = f"{os.environ['NEXUS_URL']}/api/v2/oauth/applications?hideArchived=false&pageSize={PAGE}&pageNumber="
+    known, page = _nexus_headers(), 1
+    while json.loads(pool_of_both.urlopen("GET", f"{at}{page}", headers=known).data)["hasNext"]:
+        page += 1
     headers = {"X-Vault-Token": os.environ["VAULT_TOKEN"]}
 
     def ask(path: str) -> Any:
         address = f"{os.environ['VAULT_ADDR']}/v1/secret/{path}"
-        return json.loads(vault.urlopen("GET", address, headers=headers).data)["data"]
+        return json.loads(pool_of_both.urlopen("GET", address, headers=headers).data)["data"]
 
     ask(f"data/{FOLDER}/.registrar/lock")
     if folder:
@@ -119,31 +120,32 @@ def one_by_one() -> None:
 
 def proven(parallelism: int) -> None:
     """Read each credential, and ask for a code and for an exchange of it that is refused for its state alone."""
-    from urllib.parse import parse_qs, urlsplit
+    import json
+    from urllib.parse import parse_qs, urlencode, urlsplit
 
-    import httpx
-    import hvac
-    import requests
-    from requests.adapters import HTTPAdapter
+    import urllib3
 
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(pool_maxsize=parallelism))
-    keys = hvac.Client(os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"], session=session).secrets.kv.v2
-    paths = [path for path in keys.list_secrets(FOLDER)["data"]["keys"] if not path.endswith("/")]
+    pool_of_both = urllib3.PoolManager(maxsize=parallelism, block=True)
+    headers = {"X-Vault-Token": os.environ["VAULT_TOKEN"]}
     url = f"{os.environ['NEXUS_URL']}/api/v1/oauth"
-    with httpx.Client(timeout=60) as nexus:
 
-        def prove(path: str) -> None:
-            found = keys.read_secret_version(f"{FOLDER}/{path}", raise_on_deleted_version=True)["data"]["data"]
-            number = int(path.rpartition("-")[2])
-            ours = {"client_id": found["client_id"], "redirect_uri": application(number)["redirect_uri"]}
-            there = nexus.get(f"{url}/authorize", params={**ours, "state": "one"}).headers["location"]
-            code = parse_qs(urlsplit(there).query)["code"][0]
-            secret = {"client_secret": found["client_secret"], "code": code, "state": "another"}
-            nexus.post(f"{url}/exchange", params={**ours, **secret})
+    def stored(place: str) -> Any:
+        address = f"{os.environ['VAULT_ADDR']}/v1/secret/{place}"
+        return json.loads(pool_of_both.urlopen("GET", address, headers=headers).data)["data"]
 
-        with ThreadPoolExecutor(parallelism) as pool:
-            list(pool.map(prove, paths))
+    def prove(path: str) -> None:
+        found = stored(f"data/{FOLDER}/{path}")["data"]
+        number = int(path.rpartition("-")[2])
+        ours = {"client_id": found["client_id"], "redirect_uri": application(number)["redirect_uri"]}
+        asked = f"{url}/authorize?{urlencode({**ours, 'state': 'one'})}"
+        there = pool_of_both.urlopen("GET", asked, redirect=False).headers["location"]
+        code = parse_qs(urlsplit(there).query)["code"][0]
+        secret = {"client_secret": found["client_secret"], "code": code, "state": "another"}
+        pool_of_both.urlopen("POST", f"{url}/exchange?{urlencode({**ours, **secret})}")
+
+    paths = [path for path in stored(f"metadata/{FOLDER}?list=true")["keys"] if not path.endswith("/")]
+    with ThreadPoolExecutor(parallelism) as pool:
+        list(pool.map(prove, paths))
 
 
 def fetched(path: str) -> None:
@@ -172,10 +174,16 @@ def _nexus_headers() -> dict[str, str]:
 
 def token(environ: Mapping[str, str]) -> str:
     """A token for the API key in this environment."""
-    import httpx
+    import json
+
+    import urllib3
 
     key = {"apiKey": environ["NEXUS_API_KEY"], "apiSecret": environ["NEXUS_API_SECRET"]}
-    return str(_well(httpx.post(f"{environ['NEXUS_URL']}/api/v2/oauth/tokens", json=key)).text.strip('"'))
+    sent, kind = json.dumps(key).encode(), {"Content-Type": "application/json"}
+    answer = urllib3.PoolManager().urlopen(
+        "POST", f"{environ['NEXUS_URL']}/api/v2/oauth/tokens", headers=kind, body=sent
+    )
+    return answer.data.decode().strip('"')
 
 
 def _well(response: Any) -> Any:

@@ -128,7 +128,7 @@ def planning(setting: Setting) -> Iterator[Row]:
             restricted = {"VAULT_TOKEN": _planner(environ)} if how == "keys" else {}
             yield contest(
                 f"plan {count:,} in sync, {name}",
-                "the bare reads, httpx and urllib3",
+                "the bare reads, with urllib3",
                 1.5,
                 partial(cost, ours("plan", file), environ | restricted),
                 partial(cost, theirs("plan", file, how, "8"), environ),
@@ -238,7 +238,7 @@ def verifying(setting: Setting) -> Iterator[Row]:
         cost(ours("apply", str(manifest(setting, count)), "--yes"), environ)
         yield contest(
             f"verify {count:,}",
-            "a pool of threads with httpx and hvac",
+            "a pool of threads with urllib3",
             1.25,
             partial(cost, ours("verify"), environ),
             partial(cost, theirs("verify", "8"), environ),

@@ -273,7 +273,7 @@ def test_what_can_be_reached_is_shown(fleet: Fleet) -> None:
         shown = fleet.call(*words, ALL)
         assert shown.code == 3
         assert shown.out.endswith(total)
-        told = f"no connection to Vault at {fleet.test.vault.url}: Connection refused\n"
+        told = f"no connection to Vault at {fleet.test.vault.url}: connection refused\n"
         assert f"\nTarget test\n  {told}" in shown.out
         assert shown.err.startswith(f"registrar: test: {told}")
     document = fleet.call("plan", ALL, "-o", "json").document

@@ -419,6 +419,27 @@ class TestListing:
             assert paged.nested == whole.nested
             assert [_timeless(record) for record in paged.records] == [_timeless(record) for record in whole.records]
 
+    def test_a_large_folder_is_read_from_several_places(
+        self, vault: Vault, connect: Connect, server: Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(25):
+            vault.store(f"app-{number:02d}", CREDENTIAL, 0)
+        vault.store("app-11-team/one", CREDENTIAL, 0)
+        whole = vault.all()
+        assert len(whole.records) == 26
+        monkeypatch.setattr(listing, "PAGE", 3)
+        names, pages = f"/v1/secret/metadata/{prefix}", f"/v1/secret/detailed-metadata/{prefix}"
+        without_names = PLANNER.replace('["read", "list"]', '["read"]')
+        for policy, listed in ((PLANNER, 200), (without_names, 403)):
+            sent: list[tuple[str, int | None]] = []
+            token = server.token(policy, prefix)
+            planner = connect(token, trace=lambda _method, path, status, _ms, told=sent: told.append((path, status)))
+            assert [_timeless(record) for record in planner.all().records] == [
+                _timeless(record) for record in whole.records
+            ]
+            assert sent.count((names, listed)) == 1
+            assert 9 <= sent.count((pages, 200)) <= 9 + listing._PLACES
+
     def test_a_folder_of_its_own_may_be_closed_to_us(self, connect: Connect, server: Server, prefix: str) -> None:
         closed = f'path "secret/metadata/PREFIX/nested/theirs" {{ capabilities = ["deny"] }}\n{PLANNER_OF_VAULT}'
         for path in ("nested/.registrar/lock", "nested/theirs"):

@@ -318,6 +318,23 @@ class TestListing:
         with facing(saying(answer(200, whole))) as (vault, _):
             assert [record.path for record in vault.all().records] == ["viewer"]
 
+    def test_keys_that_come_and_go_between_the_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A key where the next part was to begin is deleted, and one is written before it: nothing else is missed."""
+        monkeypatch.setattr("registrar.vault.listing.PAGE", 2)
+        before = {f"app-{number:02d}" for number in range(20)}
+        now = sorted(before - {"app-07", "app-08", "app-13", "app-14"} | {"app-06-new", "app-19-new"})
+
+        def changing(seen: Seen) -> bytes:
+            path, _, query = seen.target.partition("?")
+            if path == "/v1/secret/metadata/nexus":
+                return answer(200, {"data": {"keys": sorted(before)}})
+            after = dict(pair.split("=") for pair in query.split("&")).get("after", "")
+            keys = [key for key in now if key > after][:2]
+            return answer(200, {"data": {"keys": keys, "key_info": dict.fromkeys(keys, METADATA)}})
+
+        with facing(changing) as (vault, _):
+            assert [record.path for record in vault.all().records] == now
+
 
 class TestRedirects:
     def test_a_standby_names_the_active_node(self) -> None:
