@@ -20,7 +20,14 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import EmptyPoolError, HTTPError, InsecureRequestWarning, LocationValueError, ProxySchemeUnknown
+from urllib3.exceptions import (
+    ClosedPoolError,
+    EmptyPoolError,
+    HTTPError,
+    InsecureRequestWarning,
+    LocationValueError,
+    ProxySchemeUnknown,
+)
 from urllib3.util import Retry, make_headers
 
 from registrar.proxies import proxy_for
@@ -95,8 +102,8 @@ class Pool:
 
     def close(self) -> None:
         """End the connections that nobody uses."""
-        for manager in self._managers.values():
-            manager.clear()
+        for route in self._routes.values():
+            route.connections.close()
 
     def _route(self, origin: str) -> _Route:
         """The way to this server: chosen once, since every request of a run takes it."""
@@ -181,7 +188,7 @@ def content(response: BaseHTTPResponse, limit_bytes: int, ends: float) -> bytes:
 
 def unsent(error: BaseException) -> bool:
     """Whether it is certain that nothing left this machine."""
-    return isinstance(error, (NotConnected, EmptyPoolError, LocationValueError))
+    return isinstance(error, (NotConnected, EmptyPoolError, ClosedPoolError, LocationValueError))
 
 
 def bottom(error: BaseException) -> BaseException:

@@ -8,8 +8,10 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 from time import monotonic
 
 import pytest
@@ -103,6 +105,25 @@ def test_it_is_the_proxy_that_fails() -> None:
             assert isinstance(error, NotConnected)
             assert error.by_proxy
             assert unsent(error)
+
+
+def test_closing_ends_what_was_kept() -> None:
+    ended = threading.Event()
+    kept = reply(200, "x").replace(b"Connection: close", b"Connection: keep-alive")
+
+    def serve(connection: socket) -> None:
+        connection.sendall(kept)
+        if connection.recv(1) == b"":
+            ended.set()
+
+    pool = Pool(ssl.create_default_context())
+    with Wire(serve) as wire:
+        content(pool.request("GET", f"{wire.url}/x", headers={}, timeout_s=5), 1000, monotonic() + 5)
+        assert not ended.is_set()
+        pool.close()
+        assert ended.wait(5)
+        assert unsent(failed(pool, wire.url))
+    assert len(wire.requests) == 1
 
 
 def test_no_address_is_logged(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,9 @@ OVER = timedelta(seconds=-5)
 NAMES = ("viewer",)
 OTHER = renamed(VIEWER, "other")
 BARE = Application("viewer", "Viewer", VIEWER.redirect_uri)
-MOVED = dataclasses.replace(VIEWER, owner_email="new@example.org", redirect_uri="https://viewer.example.org/new/callback")
+MOVED = dataclasses.replace(
+    VIEWER, owner_email="new@example.org", redirect_uri="https://viewer.example.org/new/callback"
+)
 
 BY_HAND = "registered by hand"
 SOMEBODYS = "holds data that registrar did not write"
