@@ -17,6 +17,7 @@ from registrar import __version__, config, errors, logins, manifest, plan, rende
 from registrar.cli import _COMMANDS
 from registrar.model import Target
 from registrar.world import World
+from tests import web
 from tests.cli import browser
 from tests.cli.leaks import commands
 from tests.contract.wire import unused_port
@@ -181,7 +182,7 @@ def _signs_in(process: subprocess.Popen[str], url: str) -> None:
     """The application that was started signs a user in; then it is ended."""
     try:
         deadline = time.monotonic() + 30
-        with httpx.Client(trust_env=False) as client:
+        with web.client() as client:
             while True:
                 try:
                     client.get(url)

@@ -76,6 +76,8 @@ def start(
 
     def close() -> None:
         for server in servers:
+            server.end()
+        for server in servers:
             server.close()
         state.close()
 

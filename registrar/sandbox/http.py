@@ -69,11 +69,30 @@ Handler = Callable[[Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A handler being served, until `close`."""
+    """A handler being served, until `close`, which waits for it; `end` asks for that alone."""
 
     url: str
     port: int
+    end: Callable[[], None]
     close: Callable[[], None]
+
+
+class _Uvicorn(uvicorn.Server):
+    """One that is told when to end, where uvicorn would look ten times a second."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        self._ending, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if not self.should_exit:
+            await self._ending.wait()
+
+    def end(self) -> None:
+        """Of any thread, and more than once."""
+        self.should_exit = True
+        if self._loop and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._ending.set)
 
 
 def serve(handler: Handler, port: int = 0, *, latency_s: float = 0.0) -> Server:
@@ -119,17 +138,17 @@ def serve(handler: Handler, port: int = 0, *, latency_s: float = 0.0) -> Server:
         date_header=False,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+    server = _Uvicorn(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
     thread.start()
     bound = int(listener.getsockname()[1])
 
     def close() -> None:
-        server.should_exit = True
+        server.end()
         thread.join()
         listener.close()
 
-    return Server(f"http://127.0.0.1:{bound}", bound, close)
+    return Server(f"http://127.0.0.1:{bound}", bound, server.end, close)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from registrar.client import client
 from registrar.model import Target
 from registrar.secret import Secret
 from registrar.vault import Vault
+from tests import web
 from tests.cli.browser import visit
 from tests.cli.canary import Canary
 from tests.cli.program import Program, Result, finished
@@ -153,7 +154,7 @@ class Browser:
 
     def __init__(self, example: Example) -> None:
         self.example = example
-        self.http = httpx.Client(timeout=_PATIENCE_S, trust_env=False)
+        self.http = web.client(timeout=_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self

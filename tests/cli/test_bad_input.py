@@ -287,6 +287,16 @@ def test_a_service_that_is_down_or_somebody_else(
         refused(program, shared, 3, told, *command)
 
 
+def test_a_bad_manifest_is_told_before_a_service_that_is_away(program: Program, shared: Services) -> None:
+    program.write("apps.yaml", TWO.replace("https://viewer.example.org/oauth/callback", "viewer"))
+    with unused_port() as port:
+        for service in ("NEXUS_URL", "VAULT_ADDR"):
+            program.environ |= {**shared.environ, service: f"http://127.0.0.1:{port}"}
+            result = refused(program, shared, 4, "the manifests are not valid", "plan", "apps.yaml")
+            assert "apps.yaml:" in result.err
+            assert "connection" not in result.err
+
+
 def test_a_vault_that_is_sealed(tmp_path_factory: pytest.TempPathFactory) -> None:
     with serving() as services:
         program = Program(tmp_path_factory.mktemp("sealed"), services.environ)

@@ -10,10 +10,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from registrar.policy import Role, grants, hcl
+from tests import web
 from tests.cli.manifests import TWO
 from tests.cli.program import Program, Result
 from tests.cli.services import Services, serving
@@ -413,7 +413,7 @@ def test_a_token_for_nexus_tells_its_life(connected: Program, services: Services
         del connected.environ[name]
     for minutes, state in ((60, "ok"), (5, "warning")):
         asked = key | {"expirationMinutes": minutes}
-        token = httpx.post(f"{services.running.nexus_url}/api/v1/oauth/tokens", json=asked, trust_env=False)
+        token = web.post(f"{services.running.nexus_url}/api/v1/oauth/tokens", json=asked)
         connected.environ["NEXUS_TOKEN"] = token.text.strip('"')
         found = checks(examined(connected))
         assert found["Nexus", "identity"]["text"].endswith("signed in by NEXUS_TOKEN")

@@ -17,6 +17,7 @@ import pytest
 
 import registrar
 from registrar.cli.init import _EXAMPLE
+from tests import web
 from tests.cli.example import NAME, Browser, Example, written
 from tests.cli.program import Program
 from tests.cli.services import Services
@@ -62,7 +63,7 @@ def tokens(example: Example) -> list[str]:
 def asked(example: Example, method: str, path: str, token: str) -> int:
     """The status of what the API answers to a token."""
     url = f"{example.services.running.nexus_url}/api/v1{path}"
-    return httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}).status_code
+    return web.request(method, url, headers={"Authorization": f"Bearer {token}"}).status_code
 
 
 def claims(token: str) -> dict[str, str]:
@@ -362,7 +363,7 @@ def test_a_code_that_was_used_is_explained(example: Example, browser: Browser) -
     query = {name: values[0] for name, values in parse_qs(urlsplit(callback).query).items()}
     names = ("client_id", "client_secret", "redirect_uri")
     query |= {name: example.environ[f"NEXUS_{name.upper()}"] for name in names}
-    assert httpx.post(f"{example.services.running.nexus_url}/api/v1/oauth/exchange", params=query).status_code == 200
+    assert web.post(f"{example.services.running.nexus_url}/api/v1/oauth/exchange", params=query).status_code == 200
     answer = browser.get(callback)
     assert answer.status_code == 400
     assert "Authorization code has already been used" in answer.text

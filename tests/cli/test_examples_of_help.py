@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import httpx
 import pytest
 
+from tests import web
 from tests.cli import browser
 from tests.cli.leaks import commands
 from tests.cli.manifests import TWO
@@ -126,7 +126,7 @@ class World:
     def _signed_in(self) -> str:
         """The address at which the browser of somebody who has opened the link ends."""
         (link,) = re.findall(r"^http\S+authorize\S+$", "".join(self.screen).replace("\r", ""), re.MULTILINE)
-        with httpx.Client(trust_env=False) as client:
+        with web.client() as client:
             return browser.visit(client, link, short_of=self.viewer_uri)
 
     def _by_a_shell(self, line: str) -> Result:

@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from registrar.policy import Role, grants, hcl
+from tests import web
 from tests.cli import browser
 from tests.cli.program import Answer, Program, Result
 from tests.cli.services import Services
@@ -70,8 +70,8 @@ def keys(services: Services) -> int:
     """How many API keys the user who signs in has."""
     nexus, account = services.running.nexus_url, services.running.user
     body = {"apiKey": account.api_key, "apiSecret": account.api_secret}
-    token = httpx.post(f"{nexus}/api/v1/oauth/tokens", json=body).text.strip('"')
-    found = httpx.get(f"{nexus}/api/v1/oauth/keys", headers={"authorization": f"Bearer {token}"})
+    token = web.post(f"{nexus}/api/v1/oauth/tokens", json=body).text.strip('"')
+    found = web.get(f"{nexus}/api/v1/oauth/keys", headers={"authorization": f"Bearer {token}"})
     return len(found.json())
 
 
@@ -112,7 +112,7 @@ def test_the_token_lives_where_it_was_asked_for(developer: Program, services: Se
     token = result.document["token"]
     assert token["ended"] is False
     current = f"{services.running.nexus_url}/api/v1/users/current"
-    answer = httpx.get(current, headers={"authorization": f"Bearer {token['access_token']}"})
+    answer = web.get(current, headers={"authorization": f"Bearer {token['access_token']}"})
     assert answer.status_code == 200
     assert leaks(result, services, token["access_token"]) == set()
     text = flow(developer, "--show-token")
@@ -191,7 +191,7 @@ def test_pasting(developer: Program, services: Services) -> None:
     link = re.compile(r"http://\S+/api/oauth/authorize\?\S+")
 
     def ours() -> str:
-        with httpx.Client(trust_env=False) as client:
+        with web.client() as client:
             pasted = browser.visit(client, link.findall("".join(shown))[-1], short_of="https://viewer.example.org")
         assert pasted.startswith("https://viewer.example.org:443/cb?code=")  # as Nexus spells it
         return pasted

@@ -9,12 +9,12 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from registrar.errors import UsageError
 from registrar.kept import File, Kept
 from registrar.secret import Secret
+from tests import web
 from tests.cli.manifests import TWO
 from tests.cli.program import Program, Result, finished
 from tests.cli.services import Services, serving
@@ -177,10 +177,10 @@ def by_device(program: Program, services: Services, *words: str) -> Result:
         said += line
     url, account = services.running.nexus_url, services.running.sysadmin
     body = {"apiKey": account.api_key, "apiSecret": account.api_secret}
-    token = httpx.post(f"{url}/api/v2/oauth/tokens", json=body).text.strip('"')
+    token = web.post(f"{url}/api/v2/oauth/tokens", json=body).text.strip('"')
     sent = {"user_code": code[1], "approve": True}
     headers = {"authorization": f"Bearer {token}"}
-    assert httpx.post(f"{url}/api/v2/oauth/device/verify", json=sent, headers=headers).status_code == 200
+    assert web.post(f"{url}/api/v2/oauth/device/verify", json=sent, headers=headers).status_code == 200
     rest = finished(process)
     return Result(rest.code, rest.out, said + rest.err)
 
@@ -213,7 +213,7 @@ def test_a_session_by_the_device_login(person: Program, services: Services, clie
     out = person.call("logout")
     assert "is forgotten, and its token ended at Nexus" in out.err
     used = {"authorization": f"Bearer {session['token']}"}
-    assert httpx.get(f"{services.running.nexus_url}/api/v2/users/current", headers=used).status_code == 401
+    assert web.get(f"{services.running.nexus_url}/api/v2/users/current", headers=used).status_code == 401
 
 
 def test_a_session_that_can_no_longer_be_renewed(person: Program, services: Services, client_id: str) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 
 from registrar import sandbox
@@ -16,6 +15,7 @@ from registrar.nexus import Nexus
 from registrar.nexus.answers import claims, expires_at
 from registrar.nexus.device import DeviceLogin, Grant, Tokens
 from registrar.secret import Secret
+from tests import web
 from tests.contract.wire import unused_port
 from tests.custody.proxy import Proxy, reset, say
 
@@ -41,10 +41,10 @@ class Person:
         account = self.running.user
         body = {"apiKey": account.api_key, "apiSecret": account.api_secret}
         url = self.running.nexus_url
-        token = httpx.post(f"{url}/api/v2/oauth/tokens", json=body).text.strip('"')
+        token = web.post(f"{url}/api/v2/oauth/tokens", json=body).text.strip('"')
         headers = {"authorization": f"Bearer {token}"}
         sent = {"user_code": grant.user_code, "approve": approve}
-        assert httpx.post(f"{url}/api/v2/oauth/device/verify", json=sent, headers=headers).status_code == 200
+        assert web.post(f"{url}/api/v2/oauth/device/verify", json=sent, headers=headers).status_code == 200
 
     def login(self) -> DeviceLogin:
         return DeviceLogin(self.proxy.url, self.client_id, timeout_s=5)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 
 from registrar import sandbox
@@ -19,6 +18,7 @@ from registrar.handshake import Handshake
 from registrar.model import Credential
 from registrar.nexus import Nexus
 from registrar.secret import Secret
+from tests import web
 from tests.contract.wire import unused_port
 from tests.custody.proxy import Proxy, say
 
@@ -38,11 +38,11 @@ class Site:
         """As the backend hands it out to whoever's token the frontend shows."""
         account = self.running.user
         body = {"apiKey": account.api_key, "apiSecret": account.api_secret}
-        token = httpx.post(f"{self.running.nexus_url}/api/v1/oauth/tokens", json=body).text.strip('"')
+        token = web.post(f"{self.running.nexus_url}/api/v1/oauth/tokens", json=body).text.strip('"')
         query = {"client_id": self.client.credential.client_id, "redirect_uri": REDIRECT, "state": state}
         headers = {} if anonymous else {"authorization": f"Bearer {token}"}
         url = f"{self.running.nexus_url}/api/v1/oauth/authorize"
-        location = httpx.get(url, params=query, headers=headers).headers["location"]
+        location = web.get(url, params=query, headers=headers).headers["location"]
         return Secret(parse_qs(urlsplit(location).query)["code"][0])
 
     def refused(self, client: Client, code: Secret, state: str = "state") -> str:
@@ -119,7 +119,7 @@ def test_a_code_of_another_application(site: Site) -> None:
 
 def test_a_bare_token_is_read_as_one(site: Site) -> None:
     """Of v2, which is asked where v1 has gone."""
-    has_v2 = httpx.get(f"{site.running.nexus_url}/api/openapi/v2.json").is_success
+    has_v2 = web.get(f"{site.running.nexus_url}/api/openapi/v2.json").is_success
     with Proxy(site.running.nexus_url) as proxy, Handshake(proxy.url) as handshake:
         proxy.on("POST", "/api/v1/oauth/exchange", say(404, b""))
         if not has_v2:

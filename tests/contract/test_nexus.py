@@ -22,6 +22,7 @@ from registrar.errors import (
 from registrar.model import Credential, Registered
 from registrar.nexus import Nexus
 from registrar.secret import Secret
+from tests import web
 from tests.contract.conftest import Place
 from tests.contract.nexus_wire import CANARY, VIEWER
 from tests.contract.wire import everything_in
@@ -42,7 +43,7 @@ def found(nexus: Nexus, credential: Credential) -> Registered:
 
 def issue_a_token(place: Place, credential: Credential) -> None:
     """Sign the sysadmin in at the application, as its users do."""
-    with httpx.Client(base_url=place.url + f"/api/{place.version or 'v1'}", trust_env=False) as client:
+    with web.client(base_url=place.url + f"/api/{place.version or 'v1'}") as client:
         key = {"apiKey": place.api_key.reveal(), "apiSecret": place.api_secret.reveal()}
         token = client.post("/oauth/tokens", json=key).text.strip('"')
         ours = {"client_id": credential.client_id, "redirect_uri": CALLBACK, "state": "s"}
@@ -204,7 +205,7 @@ def test_a_wrong_key_or_secret_is_refused(place: Place) -> None:
 
 def test_a_bearer_token_is_used_as_it_is(place: Place) -> None:
     key = {"apiKey": place.api_key.reveal(), "apiSecret": place.api_secret.reveal()}
-    token = httpx.post(f"{place.url}/api/{place.version or 'v1'}/oauth/tokens", json=key, trust_env=False).text
+    token = web.post(f"{place.url}/api/{place.version or 'v1'}/oauth/tokens", json=key).text
     with Nexus(place.url, token=Secret(token)) as nexus:
         nexus.check()
 

@@ -20,6 +20,7 @@ from registrar.secret import Secret
 from registrar.steps import Step
 from registrar.vault import Vault
 from registrar.world import World
+from tests import web
 from tests.custody.proxy import Proxy
 
 VIEWER = Application(
@@ -48,7 +49,7 @@ class Lab:
         self.proof = QuietProof(self.nexus_proxy.url, timeout_s=5)
         # the stranger's own way in, past the proxies
         self.by_hand = Nexus(nexus_url, api_key=api_key, api_secret=api_secret)
-        self._http = httpx.Client(base_url=f"{vault_addr}/v1/secret", headers={"X-Vault-Token": vault_token})
+        self._http = web.client(base_url=f"{vault_addr}/v1/secret", headers={"X-Vault-Token": vault_token})
         self._prefix = prefix
         self.target = Target("test", nexus_url, nexus_url, vault_addr, vault_prefix=prefix, set="tests")
         self.services = ports.Services(self.nexus, self.vault, self.proof)
@@ -171,7 +172,7 @@ class Lab:
         ours = {"client_id": held.client_id, "redirect_uri": redirect_uri, "state": "a state"}
         token = self.by_hand._session._token()
         assert token
-        with httpx.Client(base_url=f"{self.target.nexus_url}/api/v2/oauth") as browser:
+        with web.client(base_url=f"{self.target.nexus_url}/api/v2/oauth") as browser:
             browser.headers["Authorization"] = f"Bearer {token.reveal()}"
             found = browser.get("/authorize", params=ours)
             code = httpx.URL(found.headers["location"]).params["code"]

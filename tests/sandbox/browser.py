@@ -9,6 +9,8 @@ from urllib.parse import urljoin
 
 import httpx
 
+from tests import web
+
 VOID = {"input", "meta"}
 OUTSIDE = ("src", "srcset", "data", "poster", "background", "style")
 
@@ -90,7 +92,7 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, trust_env=False)
+        self.client = web.client(base_url=url)
 
     def get(self, path: str, **arguments: Any) -> httpx.Response:
         return self.client.get(path, **arguments)

@@ -10,6 +10,7 @@ import httpx
 
 from registrar.sandbox.nexus import Nexus
 from registrar.sandbox.state import State
+from tests import web
 
 CALLBACK = "https://viewer.example.org/cb"
 
@@ -30,17 +31,17 @@ class Site:
     def __init__(self, state: State, stage: str, url: str, nexus: Nexus) -> None:
         self.state, self.stage, self.url, self.nexus = state, stage, url, nexus
         self.version = "v1" if stage in ("v1", "v1-deprecated") else "v2"
-        self.nobody = httpx.Client(base_url=f"{url}/api/{self.version}/oauth", trust_env=False)
+        self.nobody = web.client(base_url=f"{url}/api/{self.version}/oauth")
         self.admin = self._signed_in(nexus.sysadmin)
         self.user = self._signed_in(nexus.user)
 
     def _signed_in(self, key: tuple[str, str]) -> httpx.Client:
         token = self.nobody.post("/tokens", json={"apiKey": key[0], "apiSecret": key[1]}).text
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.nobody.base_url, headers=headers, trust_env=False)
+        return web.client(base_url=self.nobody.base_url, headers=headers)
 
     def root(self, path: str, method: str = "GET", **arguments: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}{path}", trust_env=False, **arguments)
+        return web.request(method, f"{self.url}{path}", **arguments)
 
     def create(self, **fields: str) -> dict[str, str]:
         answer = self.admin.post("/applications", json={"name": "viewer", "callbackUrl": CALLBACK, **fields})

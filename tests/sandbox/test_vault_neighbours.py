@@ -14,6 +14,7 @@ import pytest
 from registrar.sandbox.http import serving
 from registrar.sandbox.state import State
 from registrar.sandbox.vault import Vault
+from tests import web
 
 MERGE_PATCH = {"content-type": "application/merge-patch+json"}
 CAS_REFUSED = {"errors": ["check-and-set parameter did not match the current version"]}
@@ -28,7 +29,7 @@ path "secret/data/nexus/dev/.registrar/lock" { capabilities = ["read"] }
 
 def client(url: str, token: str = "") -> httpx.Client:
     headers = {"x-vault-token": token} if token else {}
-    return httpx.Client(base_url=f"{url}/v1/", headers=headers, trust_env=False)
+    return web.client(base_url=f"{url}/v1/", headers=headers)
 
 
 @pytest.fixture
