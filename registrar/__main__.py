@@ -10,16 +10,11 @@ if sys.platform != "win32":
     import resource
 
 
-_SWITCH_S = 0.0005
-
-
 def main() -> int:
     """Run the command line in a process whose memory nobody writes to a disk."""
     _leave_no_core()
     # a command keeps nearly all that it makes, and Python would look through it all the time for cycles that are none
     gc.set_threshold(100_000, 20, 20)
-    # what waits for an answer goes on as soon as it is there, also while another thread reads manifests
-    sys.setswitchinterval(_SWITCH_S)
     from registrar.cli import main as command
 
     try:

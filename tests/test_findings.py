@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -140,6 +140,7 @@ def junit(one: Report) -> list[ET.Element]:
 
 
 @given(reports)
+@example(report(finding(file=" ")))
 def test_junit_is_valid_whatever_is_found(one: Report) -> None:
     assert any(suite.attrib["failures"] != "0" for suite in junit(one)) == one.failing
 

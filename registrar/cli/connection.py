@@ -17,7 +17,7 @@ from registrar.cli.output import say
 from registrar.cli.signed_in import SignedIn
 from registrar.cli.vault_login import vault_identity
 from registrar.config import Need, Settings
-from registrar.errors import RegistrarError, UsageError
+from registrar.errors import UsageError
 from registrar.logins import VaultAuth
 from registrar.model import Target
 from registrar.secret import Secret
@@ -82,25 +82,12 @@ class Connection:
         return next((found.domain for found in facts if found and found.domain), "")
 
     def observe(self, paths: tuple[str, ...], *, optional: bool = False) -> World:
-        """What there is, for the applications of these manifests; `optional` does without any.
-
-        They are read while the services answer, which takes as long. What is wrong with them is told before what is
-        wrong with a service.
-        """
-        from concurrent.futures import ThreadPoolExecutor
-
+        """What there is, for the applications of these manifests; `optional` does without any."""
         from registrar import reconcile
-        from registrar.cli.declared import reading, valid
+        from registrar.cli.declared import desired
 
-        read = reading(self.settings, paths, optional=optional)
-        with ThreadPoolExecutor(1, "manifests") as thread:
-            manifests = thread.submit(read)
-            try:
-                world = reconcile.observe(self.target, (), self.nexus, self.records)
-            except RegistrarError:
-                valid(manifests.result(), paths)
-                raise
-            return replace(world, desired=valid(manifests.result(), paths))
+        wanted = desired(self.settings, paths, optional=optional)
+        return reconcile.observe(self.target, wanted, self.nexus, self.records)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -23,11 +22,7 @@ from registrar.model import Application
 
 def desired(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> tuple[Application, ...]:
     """The applications that the manifests declare for the target; ManifestsInvalid with every finding told."""
-    return valid(declared(settings, paths, optional=optional), paths)
-
-
-def valid(loaded: Manifests, paths: tuple[str, ...]) -> tuple[Application, ...]:
-    """The applications of these manifests; ManifestsInvalid with every finding told."""
+    loaded = declared(settings, paths, optional=optional)
     if loaded.errors:
         say(findings_text(loaded))
         raise ManifestsInvalid("the manifests are not valid, so nothing was changed", hint=validate(paths))
@@ -36,19 +31,10 @@ def valid(loaded: Manifests, paths: tuple[str, ...]) -> tuple[Application, ...]:
 
 def declared(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> Manifests:
     """What the manifests say of the target, errors included; `optional` does without any."""
-    return reading(settings, paths, optional=optional)()
-
-
-def reading(settings: Settings, paths: tuple[str, ...], *, optional: bool = False) -> Callable[[], Manifests]:
-    """The same, yet to be done by any thread: which files they are and what stdin holds is known by now."""
     if not paths and settings.manifests is None and optional:
-        return lambda: Manifests((), (), ())
-    return partial(
-        manifest.load,
-        manifest_paths(settings, paths),
-        settings.target,
-        stdin=_stdin(paths),
-        targets=settings.known_targets,
+        return Manifests((), (), ())
+    return manifest.load(
+        manifest_paths(settings, paths), settings.target, stdin=_stdin(paths), targets=settings.known_targets
     )
 
 
