@@ -167,19 +167,21 @@ class _Encrypted(HTTPSConnectionPool):
 
 
 def content(response: BaseHTTPResponse, limit_bytes: int, ends: float) -> bytes:
-    """The whole body, by a time on the monotonic clock; Unfinished where it is longer or takes longer.
+    """The whole body; Unfinished where it is longer, or goes on after this time on the monotonic clock.
 
-    The connection goes back, or ends with what is left.
+    What has come to its end by then is taken, since it may be all there ever is of a secret. The connection goes back,
+    or ends with what is left.
     """
-    found = bytearray()
+    found, late = bytearray(), False
     try:
         # what has come, not a whole chunk: single reads are timed, so a server that drips would never run out of time
         while chunk := response.read1(_CHUNK_BYTES):
+            if late:
+                raise Unfinished("the answer did not end in time")
             found += chunk
             if len(found) > limit_bytes:
                 raise Unfinished(f"the answer is longer than {limit_bytes >> 20} MiB")
-            if monotonic() > ends:
-                raise Unfinished("the answer did not end in time")
+            late = monotonic() > ends
     finally:
         response.close()
         response.release_conn()

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from socket import socket
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from urllib3.exceptions import HTTPError
@@ -61,6 +61,22 @@ def test_what_was_sent_may_have_been_done(pool: Pool, broken: Reply, why: str) -
     assert not unsent(error)
     assert words(error) == why
     assert len(wire.requests) == 1
+
+
+def test_an_answer_that_ends_late_is_taken(pool: Pool) -> None:
+    """It may be the only one that has a secret."""
+    whole = reply(200, "secret")
+
+    def hesitate(connection: socket) -> None:
+        for part in (whole[:-6], whole[-6:]):
+            sleep(0.3)
+            connection.sendall(part)
+
+    with Wire(hesitate) as wire:
+        ends = monotonic() + 0.5
+        response = pool.request("POST", f"{wire.url}/x", headers={}, timeout_s=0.5)
+        assert content(response, 1000, ends) == b"secret"
+        assert monotonic() > ends
 
 
 def test_nobody_there_means_that_nothing_was_sent(pool: Pool) -> None:
