@@ -58,7 +58,7 @@ def _head(suite: Suite, number: int, when: datetime) -> dict[str, str]:
     failures = sum(case.failure is not None for case in suite.cases)
     skipped = sum(case.skipped is not None and case.failure is None for case in suite.cases)
     return {
-        "name": suite.name if suite.name.strip() else repr(suite.name),  # of blanks alone it is none to Ant
+        "name": suite.name,
         "package": "registrar",
         "id": str(number),
         "timestamp": f"{when:%Y-%m-%dT%H:%M:%S}",

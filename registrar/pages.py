@@ -97,7 +97,11 @@ def junit(report: Report, when: datetime) -> str:
     for finding in report.findings:
         cases.setdefault(finding.file, {"": []}).setdefault(finding.application, []).append(finding)
     suites = [
-        Suite(_clipped(file), [_case(report, file, name, found) for name, found in named.items()])
+        # of blanks alone a name is none to Ant
+        Suite(
+            _clipped(file) if file.strip() else repr(file),
+            [_case(report, file, name, found) for name, found in named.items()],
+        )
         for file, named in cases.items()
     ]
     return write(suites, when).rstrip("\n")

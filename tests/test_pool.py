@@ -84,8 +84,7 @@ def test_nobody_there_means_that_nothing_was_sent(pool: Pool) -> None:
         error = failed(pool, f"http://127.0.0.1:{port}")
     assert unsent(error)
     assert words(error) == "connection refused"
-    for address in ("http://name.invalid", "http://a b/"):
-        assert unsent(failed(pool, address))
+    assert unsent(failed(pool, "http://name.invalid"))
 
 
 @pytest.mark.parametrize(
