@@ -146,13 +146,31 @@ def _connecting(*, proxied: bool) -> Iterator[None]:
         raise NotConnected(error, by_proxy=by_proxy) from error
 
 
-class _PlainConnection(HTTPConnection):
+class _Whole:
+    """Requests that leave as a whole: where the body comes by itself, a server wakes up twice for each."""
+
+    _head = b""
+    _waits = False
+
+    def request(self, method: str, url: str, body: Any = None, *others: Any, **options: Any) -> None:
+        self._head, self._waits = b"", bool(body)
+        super().request(method, url, body, *others, **options)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        if self._waits:
+            self._head, self._waits = data, False
+        else:
+            head, self._head = self._head, b""
+            super().send(head + data if head else data)  # type: ignore[misc]
+
+
+class _PlainConnection(_Whole, HTTPConnection):
     def connect(self) -> None:
         with _connecting(proxied=self.proxy is not None):
             super().connect()
 
 
-class _EncryptedConnection(HTTPSConnection):
+class _EncryptedConnection(_Whole, HTTPSConnection):
     def connect(self) -> None:
         with _connecting(proxied=self.proxy is not None):
             super().connect()
