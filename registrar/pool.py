@@ -117,14 +117,13 @@ class Pool:
             return self._routes[origin]
 
     def _manager(self, proxy: str) -> PoolManager:
-        try:
-            manager = (
-                ProxyManager(proxy, proxy_headers=_identity(proxy), **self._options)
-                if proxy
-                else PoolManager(**self._options)
-            )
-        except ProxySchemeUnknown as error:  # socks, which takes another library
-            raise NotConnected(error, by_proxy=True) from None
+        if not proxy:
+            manager = PoolManager(**self._options)
+        else:
+            try:
+                manager = ProxyManager(proxy, proxy_headers=_identity(proxy), **self._options)
+            except ProxySchemeUnknown as error:  # socks, which takes another library
+                raise NotConnected(error, by_proxy=True) from None
         manager.pool_classes_by_scheme = {"http": _Plain, "https": _Encrypted}
         return manager
 
@@ -146,11 +145,19 @@ def _connecting(*, proxied: bool) -> Iterator[None]:
         raise NotConnected(error, by_proxy=by_proxy) from error
 
 
-class _Whole:
-    """Requests that leave as a whole: where the body comes by itself, a server wakes up twice for each."""
+class _Ours:
+    """What both kinds of connections do alike.
 
+    A request leaves as a whole: where the body comes by itself, a server wakes up twice for each.
+    """
+
+    proxy: Any
     _head = b""
     _waits = False
+
+    def connect(self) -> None:
+        with _connecting(proxied=self.proxy is not None):
+            super().connect()  # type: ignore[misc]
 
     def request(self, method: str, url: str, body: Any = None, *others: Any, **options: Any) -> None:
         self._head, self._waits = b"", bool(body)
@@ -164,16 +171,12 @@ class _Whole:
             super().send(head + data if head else data)  # type: ignore[misc]
 
 
-class _PlainConnection(_Whole, HTTPConnection):
-    def connect(self) -> None:
-        with _connecting(proxied=self.proxy is not None):
-            super().connect()
+class _PlainConnection(_Ours, HTTPConnection):
+    pass
 
 
-class _EncryptedConnection(_Whole, HTTPSConnection):
-    def connect(self) -> None:
-        with _connecting(proxied=self.proxy is not None):
-            super().connect()
+class _EncryptedConnection(_Ours, HTTPSConnection):
+    pass
 
 
 class _Plain(HTTPConnectionPool):
@@ -224,8 +227,10 @@ def bottom(error: BaseException) -> BaseException:
 def words(error: BaseException) -> str:
     """Why there is no answer, in words that hold nothing of the request."""
     cause = bottom(error)
-    if isinstance(cause, (Unfinished, EmptyPoolError)):
-        return str(cause) if isinstance(cause, Unfinished) else "all connections were busy"
+    if isinstance(cause, Unfinished):
+        return str(cause)
+    if isinstance(cause, EmptyPoolError):
+        return "all connections were busy"
     if isinstance(cause, TimeoutError):
         return "no connection in time" if unsent(error) else "no answer in time"
     if isinstance(cause, OSError) and cause.strerror:

@@ -11,8 +11,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from socket import socket
+from socket import create_server, socket
 from time import monotonic, sleep
 
 import pytest
@@ -82,6 +83,24 @@ def test_an_answer_that_ends_late_is_taken(pool: Pool) -> None:
         response = pool.request("POST", f"{wire.url}/x", headers={}, timeout_s=0.5)
         assert content(response, 1000, ends) == b"secret"
         assert monotonic() > ends
+
+
+def test_a_request_leaves_as_a_whole(pool: Pool) -> None:
+    """The server has the body as soon as it has the headers."""
+    with create_server(("127.0.0.1", 0)) as there, ThreadPoolExecutor(1) as served:
+
+        def once() -> bytes:
+            connection, _ = there.accept()
+            with connection:
+                first = connection.recv(65536)
+                connection.sendall(reply(200, "x"))
+                return first
+
+        first = served.submit(once)
+        url = f"http://127.0.0.1:{there.getsockname()[1]}/x"
+        response = pool.request("POST", url, headers={}, body=b"the body", timeout_s=5)
+        assert content(response, 1000, monotonic() + 5) == b"x"
+        assert first.result().endswith(b"\r\n\r\nthe body")
 
 
 def test_nobody_there_means_that_nothing_was_sent(pool: Pool) -> None:

@@ -90,8 +90,8 @@ class _Uvicorn(uvicorn.Server):
     def end(self) -> None:
         """Of any thread, and more than once."""
         self.should_exit = True
-        if self._loop and not self._loop.is_closed():
-            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+        if self._loop:
+            with contextlib.suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(self._ending.set)
 
 

@@ -21,7 +21,7 @@ PAGE: Final = 500
 """Keys in one answer: each may carry 64 values of 512 bytes."""
 
 _PLACES: Final = 3
-"""From so many places at once: a server on two cores is not faster with more."""
+"""From so many places at once, so that one page is being made while another is read."""
 
 _THREADS: Final = 8  # more do not help one Python process: reading and decoding hold its lock
 
@@ -71,13 +71,13 @@ def _at_once(session: Session, place: Place, folder: str) -> _Entries | None:
     def walked(after: str, end: str) -> _Entries:
         """What follows a key, up to another one; where somebody has deleted that, up to the last."""
         part: dict[str, Record | None] = {}
-        more = True
-        while more:
+        while True:
             page = _records(folder, _page(session, at, after))
             part |= page
             last = next(reversed(page), after)
-            more, after = len(page) >= PAGE and end not in page and last != after, last
-        return part
+            if len(page) < PAGE or end in page or last == after:
+                return part
+            after = last
 
     starts = _starts(session, place, folder, next(reversed(found)))
     with ThreadPoolExecutor(len(starts)) as pool:

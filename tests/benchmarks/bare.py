@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,12 @@ def read(manifest: str, folder: bool, parallelism: int) -> None:
     import yaml
 
     yaml.load(Path(manifest).read_text(), Loader=yaml.CSafeLoader)
-    pool_of_both = urllib3.PoolManager(maxsize=parallelism, block=True)
+    both = urllib3.PoolManager(maxsize=parallelism, block=True)
     at = f"{os.environ['NEXUS_URL']}/api/v2/oauth/applications?hideArchived=false&pageSize={PAGE}&pageNumber="
     known, page = _nexus_headers(), 1
-    while json.loads(pool_of_both.urlopen("GET", f"{at}{page}", headers=known).data)["hasNext"]:
+    while json.loads(both.urlopen("GET", f"{at}{page}", headers=known).data)["hasNext"]:
         page += 1
-    headers = {"X-Vault-Token": os.environ["VAULT_TOKEN"]}
-
-    def ask(path: str) -> Any:
-        address = f"{os.environ['VAULT_ADDR']}/v1/secret/{path}"
-        return json.loads(pool_of_both.urlopen("GET", address, headers=headers).data)["data"]
-
+    ask = partial(_stored, both)
     ask(f"data/{FOLDER}/.registrar/lock")
     if folder:
         after = ""
@@ -120,30 +116,24 @@ def one_by_one() -> None:
 
 def proven(parallelism: int) -> None:
     """Read each credential, and ask for a code and for an exchange of it that is refused for its state alone."""
-    import json
     from urllib.parse import parse_qs, urlencode, urlsplit
 
     import urllib3
 
-    pool_of_both = urllib3.PoolManager(maxsize=parallelism, block=True)
-    headers = {"X-Vault-Token": os.environ["VAULT_TOKEN"]}
+    both = urllib3.PoolManager(maxsize=parallelism, block=True)
     url = f"{os.environ['NEXUS_URL']}/api/v1/oauth"
 
-    def stored(place: str) -> Any:
-        address = f"{os.environ['VAULT_ADDR']}/v1/secret/{place}"
-        return json.loads(pool_of_both.urlopen("GET", address, headers=headers).data)["data"]
-
     def prove(path: str) -> None:
-        found = stored(f"data/{FOLDER}/{path}")["data"]
+        found = _stored(both, f"data/{FOLDER}/{path}")["data"]
         number = int(path.rpartition("-")[2])
         ours = {"client_id": found["client_id"], "redirect_uri": application(number)["redirect_uri"]}
         asked = f"{url}/authorize?{urlencode({**ours, 'state': 'one'})}"
-        there = pool_of_both.urlopen("GET", asked, redirect=False).headers["location"]
+        there = both.urlopen("GET", asked, redirect=False).headers["location"]
         code = parse_qs(urlsplit(there).query)["code"][0]
         secret = {"client_secret": found["client_secret"], "code": code, "state": "another"}
-        pool_of_both.urlopen("POST", f"{url}/exchange?{urlencode({**ours, **secret})}")
+        both.urlopen("POST", f"{url}/exchange?{urlencode({**ours, **secret})}")
 
-    paths = [path for path in stored(f"metadata/{FOLDER}?list=true")["keys"] if not path.endswith("/")]
+    paths = [path for path in _stored(both, f"metadata/{FOLDER}?list=true")["keys"] if not path.endswith("/")]
     with ThreadPoolExecutor(parallelism) as pool:
         list(pool.map(prove, paths))
 
@@ -168,6 +158,16 @@ def loaded(place: str) -> None:
         yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
 
 
+def _stored(vault: Any, path: str) -> Any:
+    """What Vault has at this path of its KV store, decoded."""
+    import json
+
+    headers = {"X-Vault-Token": os.environ["VAULT_TOKEN"]}
+    return json.loads(vault.urlopen("GET", f"{os.environ['VAULT_ADDR']}/v1/secret/{path}", headers=headers).data)[
+        "data"
+    ]
+
+
 def _nexus_headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token(os.environ)}", "Accept": "application/json"}
 
@@ -183,6 +183,7 @@ def token(environ: Mapping[str, str]) -> str:
     answer = urllib3.PoolManager().urlopen(
         "POST", f"{environ['NEXUS_URL']}/api/v2/oauth/tokens", headers=kind, body=sent
     )
+    assert answer.status == 200, answer.data
     return answer.data.decode().strip('"')
 
 
