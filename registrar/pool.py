@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -41,6 +41,23 @@ for _name in ("urllib3.connectionpool", "urllib3.connection"):
     logging.getLogger(_name).addFilter(lambda _: False)
 # Whoever lets a certificate go unchecked has said so, and `doctor` tells it; a line of Python's would tell nobody more.
 urllib3.disable_warnings(InsecureRequestWarning)
+
+
+Trace = Callable[[str, str, int | None, float], None]
+"""Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
+
+
+class Options(TypedDict, total=False):
+    """How a client goes about it; what is left out is as its `Wire` has it.
+
+    Without `tls` the system's certificates count; `proxies` are by scheme, and under `no` what is reached without one.
+    """
+
+    timeout_s: float
+    tls: ssl.SSLContext | None
+    trace: Trace | None
+    proxies: Mapping[str, str] | None
+    connections: int
 
 
 class NotConnected(HTTPError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,11 @@ from registrar.secret import Secret
 if TYPE_CHECKING:
     from registrar.handshake import FullProof, Handshake
     from registrar.nexus import Nexus
-    from registrar.nexus.wire import Options
     from registrar.oauth import QuietProof
+    from registrar.pool import Options, Trace
     from registrar.ports import Services
     from registrar.vault import Login, Vault
     from registrar.world import World
-
-Trace = Callable[[str, str, int | None, float], None]
-"""Method, path, status (None: no answer) and milliseconds of one request."""
-
 
 # The clients are imported where they are opened: `validate` needs neither, and each brings an HTTP library along.
 # So is what a change looks at: to fetch a credential, before each start of an application, takes none of it.

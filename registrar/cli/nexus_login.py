@@ -15,7 +15,7 @@ from registrar.kept import Keeper, Kept
 from registrar.secret import Secret
 
 if TYPE_CHECKING:
-    from registrar.nexus.wire import Options, Trace
+    from registrar.pool import Options, Trace
     from registrar.vault import Vault
 
 BY_SESSION: Final = "the session of `registrar login`"

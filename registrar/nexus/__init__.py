@@ -7,6 +7,6 @@ wire          connections, bounds, and what may be sent again
 """
 
 from registrar.nexus.applications import Nexus, User
-from registrar.nexus.wire import Trace
+from registrar.pool import Trace
 
 __all__ = ["Nexus", "Trace", "User"]

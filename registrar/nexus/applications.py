@@ -16,7 +16,8 @@ from registrar.model import Credential, Registered
 from registrar.nexus.answers import CHECK_KEY, CHECK_URL, code_of, error, said
 from registrar.nexus.session import Session, Version
 from registrar.nexus.survey import Survey
-from registrar.nexus.wire import Answer, Failure, Options, Repeat
+from registrar.nexus.wire import Answer, Failure, Repeat
+from registrar.pool import Options
 from registrar.secret import Secret
 
 MEMBERS: Final = {

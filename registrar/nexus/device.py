@@ -14,7 +14,8 @@ from typing import Final, Unpack
 from registrar.errors import AccessDenied, Rejected, StepFailed
 from registrar.nexus.answers import elsewhere, error, said
 from registrar.nexus.session import V1, V2, Anonymous
-from registrar.nexus.wire import Answer, Failure, Options, Repeat
+from registrar.nexus.wire import Answer, Failure, Repeat
+from registrar.pool import Options
 from registrar.secret import Secret
 from registrar.uri import Uri
 

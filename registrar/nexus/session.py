@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from registrar.errors import AccessDenied, UsageError
 from registrar.nexus.answers import CHECK_KEY, claims, decode, elsewhere, error, said
-from registrar.nexus.wire import Answer, Failure, Options, Repeat, Wire
+from registrar.nexus.wire import Answer, Failure, Repeat, Wire
+from registrar.pool import Options
 from registrar.secret import Secret
 
 Version = Literal["v1", "v2"]

@@ -13,18 +13,15 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
-from typing import Final, TypedDict
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from urllib3.exceptions import EmptyPoolError, HTTPError
 
 from registrar import __version__
-from registrar.pool import NotConnected, Pool, bottom, content, unsent, words
+from registrar.pool import NotConnected, Pool, Trace, bottom, content, unsent, words
 from registrar.secret import Secret, hide
 from registrar.tls import Tls
-
-Trace = Callable[[str, str, int | None, float], None]
-"""Told of every request: method, path with its Secrets masked, status or None without an answer, milliseconds."""
 
 Decode = Callable[[int, bytes], object]
 """Turns status and body into content, so that no raw body outlives the exchange."""
@@ -96,19 +93,6 @@ class _Sent:
         """The path and query with every Secret masked."""
         path = self.path if self.last is None else f"{self.path}{self.last}"
         return f"{path}?{urlencode(self.query, safe='*')}" if self.query else path
-
-
-class Options(TypedDict, total=False):
-    """How a client of Nexus goes about it; what is left out is as `Wire` has it.
-
-    Without `tls` the system's certificates count; `proxies` are by scheme, and under `no` what is reached without one.
-    """
-
-    timeout_s: float
-    tls: ssl.SSLContext | None
-    trace: Trace | None
-    proxies: Mapping[str, str] | None
-    connections: int
 
 
 class Wire:

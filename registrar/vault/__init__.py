@@ -10,8 +10,8 @@ wire       connections, redirects and what may be asked again
 answers    what an answer says, and which of our errors each failure is
 """
 
+from registrar.pool import Trace
 from registrar.vault.login import Login
 from registrar.vault.store import Vault
-from registrar.vault.wire import Trace
 
 __all__ = ["Login", "Trace", "Vault"]

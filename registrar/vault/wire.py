@@ -11,26 +11,24 @@ import base64
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 import registrar
+from registrar import pool
 from registrar.errors import ServiceError, UsageError
-from registrar.pool import Pool, content
+from registrar.pool import Pool, Trace, content
 from registrar.secret import Secret
 from registrar.tls import Tls
 from registrar.vault.answers import HEADER_WORD, Answer, Call, NotTrusted, decoded, encoded, failure, secrets_in
 
 if TYPE_CHECKING:
     from hvac.adapters import RawAdapter
-
-Trace = Callable[[str, str, int | None, float], None]
-"""Method, path, status (None: no answer) and milliseconds of one exchange; never a body."""
 
 _LIMIT_BYTES: Final = 64 << 20
 _PAUSES_S: Final = (0.1, 0.4)  # between the tries of a question
@@ -46,19 +44,11 @@ class _There(NamedTuple):
     namespace: str
 
 
-class Options(TypedDict, total=False):
-    """How a client of Vault goes about it; what is left out is as `Wire` has it.
-
-    Without `tls` the system's certificates count; `proxies` are by scheme, and under `no` what is reached without one.
-    """
+class Options(pool.Options, total=False):
+    """What a client of Vault may be told besides."""
 
     namespace: str
-    tls: ssl.SSLContext | None
     server_name: str | None
-    proxies: Mapping[str, str] | None
-    timeout_s: float
-    trace: Trace | None
-    connections: int
 
 
 class Wire:
