@@ -298,6 +298,20 @@ class RegistrarApp(App[None]):
                 self.pop_screen()
             self.switch(name)
 
+    def action_command_palette(self) -> None:
+        """Every action of this page, found by what it does."""
+        from registrar.tui.screens.palette import Palette
+
+        self.push_screen(Palette())
+
+    def search_themes(self) -> None:
+        """The palette's own command for the look."""
+        from textual.theme import ThemeProvider
+
+        from registrar.tui.screens.palette import Palette
+
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes…"))
+
     def _once(self, kind: type[Screen[None]]) -> None:
         if not any(isinstance(screen, kind) for screen in self.screen_stack):
             self.push_screen(kind())
@@ -389,4 +403,4 @@ class RegistrarApp(App[None]):
 def _of_left_palette(error: Exception) -> bool:
     """Whether it is Textual's palette, which goes on to gather commands once it has been left, and finds no list."""
     cause = error.error if isinstance(error, WorkerFailed) else None
-    return isinstance(cause, NoMatches) and "'CommandList' on CommandPalette" in str(cause)
+    return isinstance(cause, NoMatches) and "'CommandList' on Palette" in str(cause)

@@ -176,7 +176,7 @@ def test_palette(desk: Desk) -> None:
             assert found["Prove every stored credential"].startswith("Verify all: ")
             assert "Doctor" in found
             await at.pilot.press("ctrl+p")
-            await page(at, "CommandPalette")
+            await page(at, "Palette")
             await paste(at, "everything that the manifests")
             await at.until("All: a")
             await at.pilot.press("enter")
@@ -482,13 +482,34 @@ def test_a_command_names_the_manifests_that_were_named(desk: Desk) -> None:
     )
 
 
+def test_enter_pressed_twice_in_the_palette(desk: Desk) -> None:
+    """Keys come faster than a screen goes: one command, and the page below stays."""
+
+    async def hurry() -> None:
+        for command in ("everything that the manifests", "Theme"):
+            async with sitting(desk.app()) as at:
+                await at.until("+ 2 new")
+                await at.pilot.press("ctrl+p")
+                await page(at, "Palette")
+                await paste(at, command)
+                await at.settled()
+                for _ in range(3):
+                    at.app.post_message(events.Key("enter", None))
+                await at.settled()
+                opened = {"Theme": "Palette"}.get(command, "PlanPage")
+                assert [type(screen).__name__ for screen in at.app.screen_stack] == ["Screen", "Applications", opened]
+            assert at.app.crash is None
+
+    run(hurry())
+
+
 def test_a_palette_that_is_left_at_once_ends_nothing(desk: Desk) -> None:
     """It gathers its commands in a worker, which may find its list gone; another worker's failure is a defect."""
 
     async def look() -> None:
         async with sitting(desk.app()) as at:
             await at.until("+ 2 new")
-            gone = NoMatches("No nodes match 'CommandList' on CommandPalette(id='--command-palette')")
+            gone = NoMatches("No nodes match 'CommandList' on Palette()")
             at.app._handle_exception(WorkerFailed(gone))
             assert at.app.crash is None
             others = (

@@ -18,6 +18,7 @@ import pytest
 from registrar.cli.opened import Opened
 from registrar.model import Mark
 from registrar.tui.app import RegistrarApp
+from registrar.tui.screens.applications import Applications
 from registrar.tui.screens.dialogs import Confirm
 from registrar.world import formers
 from tests.tui.desk import HUGE, NARROW, WIDE, Desk, Sitting, run, sitting
@@ -92,6 +93,8 @@ class Monkey:
             self.starts += 1
             try:
                 async with sitting(app, self.size()) as at:
+                    await self.some(at, [])
+                    await self.some(at, ["p"])  # where most is at stake, whatever chance says
                     while self.left > 0 and not _over(app):
                         await self.some(at)
                     if not _over(app):
@@ -102,8 +105,8 @@ class Monkey:
     def size(self) -> tuple[int, int]:
         return self.random.choices(_SIZES, (8, 2, 1))[0]
 
-    async def some(self, at: Sitting) -> None:
-        keys = self.next(at)
+    async def some(self, at: Sitting, keys: list[str] | None = None) -> None:
+        keys = self.next(at) if keys is None else keys
         self.pressed += keys
         self.left -= len(keys)
         if len(self.pressed) // 1000 > (len(self.pressed) - len(keys)) // 1000:
@@ -115,6 +118,7 @@ class Monkey:
         assert at.app.crash is None, self.told(at.app)
         if _over(at.app):
             return
+        assert isinstance(at.app.screen_stack[1], Applications), self.told(at.app)  # below whatever there is
         self.pages[at.page] = self.pages.get(at.page, 0) + 1
         if self.random.random() < 0.03:
             await at.pilot.resize_terminal(*self.size())
