@@ -464,11 +464,14 @@ def calls(work: Callable[[], object]) -> int:
         count += event == "call"
 
     before = sys.getprofile()
+    gc.collect()
+    gc.disable()  # what others have left behind is not this work's
     sys.setprofile(counting)
     try:
         work()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 

@@ -131,7 +131,7 @@ def planning(setting: Setting) -> Iterator[Row]:
                 "the bare reads, with urllib3",
                 1.5,
                 partial(cost, ours("plan", file), environ | restricted),
-                partial(cost, theirs("plan", file, how, "8"), environ),
+                partial(cost, theirs("plan", file, how, "8"), environ | restricted),
                 setting.repeats,
             )
         pairs = [(cost(ours("plan", few), smaller), cost(ours("plan", file), environ)) for _ in range(setting.repeats)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 CAPABILITIES = ("create", "delete", "deny", "list", "patch", "read", "root", "scan", "sudo", "update")
 
@@ -160,3 +161,9 @@ class Acl:
             granted and "deny" not in granted and Pattern(text).reaches_into(mount)
             for text, granted in self._rules.items()
         )
+
+
+@lru_cache(maxsize=64)
+def granted(texts: tuple[str, ...]) -> Acl:
+    """What these policies grant together; each request of a token asks."""
+    return Acl(map(parse, texts))

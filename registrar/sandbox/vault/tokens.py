@@ -172,5 +172,5 @@ class Tokens:
 
     def acl(self, token: Token) -> Acl:
         """What the policies of a token grant; those that do not exist grant nothing."""
-        texts = (self.policy(name) for name in token.policies)
-        return Acl(policy.parse(row["text"]) for row in texts if row)
+        rows = (self.policy(name) for name in token.policies)
+        return policy.granted(tuple(row["text"] for row in rows if row))
