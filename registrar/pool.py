@@ -193,7 +193,12 @@ class _PlainConnection(_Ours, HTTPConnection):
 
 
 class _EncryptedConnection(_Ours, HTTPSConnection):
-    pass
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except ssl.SSLEOFError as error:
+            # the server has left already; urllib3 then goes on to read why, as it does without TLS
+            raise BrokenPipeError from error
 
 
 class _Plain(HTTPConnectionPool):
@@ -250,6 +255,8 @@ def words(error: BaseException) -> str:
         return "all connections were busy"
     if isinstance(cause, TimeoutError):
         return "no connection in time" if unsent(error) else "no answer in time"
+    if isinstance(cause, ssl.SSLError):
+        return "no TLS" if unsent(error) else "the encrypted connection broke off"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror[:1].lower() + cause.strerror[1:]
     return "no connection" if unsent(error) else "the connection broke off"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Never
 
 from registrar.errors import UsageError
 
@@ -83,6 +83,54 @@ class Tls:
 
     def _unfit(self, variable: str, file: Path, why: str) -> UsageError:
         return UsageError(f"{variable}: {file} {why}", hint=f"name other files in {self.service}_…, in PEM format")
+
+
+class Refusal(NamedTuple):
+    """Why both sides did not come to terms, in OpenSSL's words, and what to do about it."""
+
+    reason: str
+    hint: str
+
+
+_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
+_CERTIFICATES: Final = {
+    9: "check the clock of this machine: the certificate is not valid yet",
+    10: _ASK_OPERATOR,
+    62: "use the host name of the certificate in {address}{or_else}",
+    64: "use the host name of the certificate in {address}{or_else}",
+}
+"""By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
+
+_UNTRUSTED: Final = "set {service}_CACERT to the file with the certificate of its authority"
+_CHECK: Final = "check https and the port in {address}"
+_SHOW: Final = "set {service}_CLIENT_CERT and {service}_CLIENT_KEY to a certificate that it accepts"
+_OURS_REFUSED: Final = frozenset(
+    {
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+"""How a server turns away whom it does not know, before it reads what TLS 1.3 lets a client send first."""
+
+
+def refusal(error: ssl.SSLError, service: str, address: str) -> Refusal:
+    """What a failed handshake comes down to; `address` is the setting that says where the service is."""
+    import ssl
+
+    or_else = ", or set VAULT_TLS_SERVER_NAME to it" if service == "VAULT" else ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason, hint = error.verify_message, _CERTIFICATES.get(error.verify_code, _UNTRUSTED)
+    else:
+        reason, hint = (error.reason or "no agreement").replace("_", " ").lower(), _SHOW if unread(error) else _CHECK
+    return Refusal(reason, hint.format(service=service, address=address, or_else=or_else))
+
+
+def unread(error: ssl.SSLError) -> bool:
+    """Whether it is the server that ended the handshake, having read nothing of what we may have sent by then."""
+    return error.reason in _OURS_REFUSED
 
 
 class Seen(NamedTuple):

@@ -194,6 +194,7 @@ class TestShown:
                 error = asked(service, there, tls)
                 assert there.seen == []
             assert isinstance(error, ServiceError)
+            assert f"set {service}_CLIENT_CERT" in error.hint
 
 
 def unfit(tls: Tls) -> str:

@@ -21,7 +21,7 @@ from urllib3.exceptions import EmptyPoolError, HTTPError
 from registrar import __version__
 from registrar.pool import NotConnected, Pool, Trace, bottom, content, unsent, words
 from registrar.secret import Secret, hide
-from registrar.tls import Tls
+from registrar.tls import Tls, refusal
 
 Decode = Callable[[int, bytes], object]
 """Turns status and body into content, so that no raw body outlives the exchange."""
@@ -205,32 +205,13 @@ def _retry_after_s(outcome: Answer | Failure) -> int:
     return int(wanted) if wanted.isdecimal() and len(wanted) < 6 else 0
 
 
-_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
-_CERTIFICATES: Final = {
-    9: ("its certificate is not valid yet", "check the clock of this machine"),
-    10: ("its certificate has expired", _ASK_OPERATOR),
-    62: ("its certificate is for another host", "use the host name of the certificate in nexus_url"),
-    64: ("its certificate is for another address", "use the host name of the certificate in nexus_url"),
-}
-"""By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
-
-
 def _failure(error: Exception) -> Failure:
     """What urllib3 says, in words that hold nothing of the request."""
     cause, sent = bottom(error), not unsent(error)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        untrusted = (
-            f"its certificate is not trusted ({cause.verify_message})",
-            "set NEXUS_CACERT to the file with the certificate of its CA",
-        )
-        reason, hint = _CERTIFICATES.get(cause.verify_code, untrusted)
-        return Failure(f"TLS: {reason}", sent, hint)
     if isinstance(cause, ssl.SSLError):
-        return Failure(
-            f"TLS: {(cause.reason or 'no agreement').replace('_', ' ').lower()}",
-            sent,
-            "check https and the port in nexus_url; NEXUS_CACERT names the CA's certificate",
-        )
+        reason, hint = refusal(cause, "NEXUS", "nexus_url")
+        told = "its certificate is not accepted: " if isinstance(cause, ssl.SSLCertVerificationError) else "TLS: "
+        return Failure(told + reason, sent, hint)
     if isinstance(cause, EmptyPoolError):
         return Failure(words(error), sent, "use fewer threads or a longer --timeout")
     if isinstance(error, NotConnected) and error.by_proxy:

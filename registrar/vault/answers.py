@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from registrar import tls
 from registrar.errors import (
     AccessDenied,
     Missing,
@@ -251,40 +252,15 @@ def refusal(call: Call, answer: Answer) -> ServiceError | None:
     return kind(f"Vault refused {call.path}: {reasons or status}", hint="ask whoever runs this Vault, then try again")
 
 
-_UNTRUSTED: Final = "set VAULT_CACERT to the file with the certificate of its authority"
-_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
-_CERTIFICATES: Final = {
-    9: "check the clock of this machine: the certificate is not valid yet",
-    10: _ASK_OPERATOR,
-    62: "use the host name of the certificate in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME to it",
-    64: "use the host name of the certificate in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME to it",
-}
-"""By OpenSSL's X509_V_ERR number; every other one is a matter of trust."""
-
-_CHECK_TLS: Final = "check https and the port in VAULT_ADDR"
-_SHOW: Final = "set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to a certificate that it accepts"
-_HANDSHAKES: Final = {
-    "WRONG_VERSION_NUMBER": _CHECK_TLS,
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _SHOW,
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": _SHOW,
-    "SSLV3_ALERT_BAD_CERTIFICATE": _SHOW,
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _SHOW,
-    "TLSV1_ALERT_UNKNOWN_CA": _SHOW,
-}
-"""How TLS fails before a server has read a request, if we have sent it by then: TLS 1.3 lets a client be the first."""
-
-
 def failure(call: Call, addr: str, error: Exception) -> ServiceError:
     """The error for a request without an answer: Unreachable where nothing was sent or only a question was."""
     cause = bottom(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return NotTrusted(
-            f"the certificate of {addr} is not accepted: {cause.verify_message}",
-            hint=_CERTIFICATES.get(cause.verify_code, _UNTRUSTED),
-        )
-    if isinstance(cause, ssl.SSLError) and (unsent(error) or cause.reason in _HANDSHAKES):
-        why = (cause.reason or "no agreement").replace("_", " ").lower()
-        return Unreachable(f"no TLS with {addr}: {why}", hint=_HANDSHAKES.get(cause.reason, _CHECK_TLS))
+        reason, hint = tls.refusal(cause, "VAULT", "VAULT_ADDR")
+        return NotTrusted(f"the certificate of {addr} is not accepted: {reason}", hint=hint)
+    if isinstance(cause, ssl.SSLError) and (unsent(error) or tls.unread(cause)):
+        reason, hint = tls.refusal(cause, "VAULT", "VAULT_ADDR")
+        return Unreachable(f"no TLS with {addr}: {reason}", hint=hint)
     if isinstance(error, NotConnected) and error.by_proxy:
         return Unreachable(f"the proxy does not let us through to {addr}", hint="check HTTPS_PROXY and NO_PROXY")
     if unsent(error):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
+import socket
 import ssl
 import subprocess
 import time
@@ -386,6 +388,21 @@ def context(certificate: Path) -> ssl.SSLContext:
 
 
 class TestTls:
+    def test_what_breaks_the_encryption_once_a_write_was_read(self, context: ssl.SSLContext, certificate: Path) -> None:
+        """It may be stored: only what a handshake fails of says that nothing was read."""
+
+        def plain(connection: socket.socket) -> None:
+            os.write(connection.fileno(), b"HTTP/1.1 200 OK\r\n\r\n")
+
+        tls = Tls("VAULT", cacert=str(certificate / "cert")).context()
+        with Dripping(plain, tls=context) as there:
+            vault = Vault(there.url, token=TOKEN, tls=tls)
+            with pytest.raises(OutcomeUnknown, match="the encrypted connection broke off") as raised:
+                store(vault)
+            assert len(there.requests) == 1
+            assert_silent(raised.value)
+            vault.close()
+
     def test_a_certificate_that_nobody_vouches_for(self, context: ssl.SSLContext, certificate: Path) -> None:
         with listening(saying(answer(200, WRITTEN)), context) as there:
             vault = Vault(there.url, token=TOKEN)
