@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from registrar import private
+from registrar import atomic
 from registrar.errors import UsageError
 from registrar.secret import Secret
 
@@ -131,7 +131,7 @@ class File:
                 self._path.unlink()
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            private.write(self._path, json.dumps(sessions).encode(), force=True)
+            atomic.write(self._path, json.dumps(sessions).encode(), force=True)
             return
         except UsageError as error:
             told = error.message

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registrar import published
+from registrar import atomic
 from registrar.errors import UsageError
 from registrar.model import Target
 from registrar.prometheus import status_prometheus
@@ -119,6 +119,10 @@ def test_targets_agree_about_help() -> None:
 # ── the file ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def published(file: Path, text: str) -> None:
+    atomic.write(file, text.encode(), force=True, mode=atomic.ALL_READ)
+
+
 def test_a_reader_sees_the_file_before_or_the_whole_new_one(tmp_path: Path) -> None:
     file = tmp_path / "registrar.prom"
     file.write_text("before\n")
@@ -126,7 +130,7 @@ def test_a_reader_sees_the_file_before_or_the_whole_new_one(tmp_path: Path) -> N
     reader = file.open()
     before = os.umask(0o077)
     try:
-        published.write(file, "after é\n")
+        published(file, "after é\n")
     finally:
         os.umask(before)
     assert reader.read() == "before\n"  # what was there is not written into
@@ -140,7 +144,7 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     elsewhere, link = tmp_path / "elsewhere", tmp_path / "registrar.prom"
     elsewhere.write_text("theirs")
     link.symlink_to(elsewhere)
-    published.write(link, "ours")
+    published(link, "ours")
     assert (elsewhere.read_text(), link.read_text(), link.is_symlink()) == ("theirs", "ours", False)
 
 
@@ -150,14 +154,14 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe")
     there = sorted(tmp_path.iterdir())
     for name, reason in (
-        ("folder", "it is no file"),
-        ("pipe", "it is no file"),
+        ("folder", "a folder"),
+        ("pipe", "no file but"),
         ("none/registrar.prom", "there is no such folder"),
         ("file/registrar.prom", "Not a directory"),
         ("n" * 300, "File name too long"),
     ):
         with pytest.raises(UsageError, match=reason):
-            published.write(tmp_path / name, "text")
+            published(tmp_path / name, "text")
     assert sorted(tmp_path.iterdir()) == there
 
 
@@ -170,5 +174,5 @@ def test_a_full_disk_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UsageError, match="No space left on device"):
-        published.write(file, "after")
+        published(file, "after")
     assert (file.read_text(), list(tmp_path.iterdir())) == ("before", [file])

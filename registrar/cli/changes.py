@@ -106,6 +106,7 @@ def plan(
     from registrar import plan as planning
     from registrar.cli import reviewed, several
     from registrar.cli.connection import connected
+    from registrar.cli.out import destination
     from registrar.config import Need
     from registrar.plan import Options
     from registrar.together import plans
@@ -114,7 +115,7 @@ def plan(
     _refuse_partial(paths, options)
     if out is not None:
         several.refuse(ctx, flags, "--out", "plan --all-targets prints a digest of all, which apply --expect takes")
-    file = reviewed.free(out, force=force)
+    file = destination(out, force=force, command="registrar plan")
     remarks: list[str] = []
 
     def look(flags: Mapping[str, Any]) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -83,11 +82,12 @@ def get(
              json    an object of the values by field
              yaml    a mapping of the same
     """
-    from registrar import private, variables
+    from registrar import atomic, variables
     from registrar.cli.connection import connected
     from registrar.cli.fetched import fetch
+    from registrar.cli.out import destination
 
-    file = _file(out, force=force)
+    file = destination(out, force=force, command="registrar creds get NAME")
     if format_ and output is Format.JSON:
         told = "--format writes the values for a program, --output json tells of the record"
         raise UsageError(told, hint="leave out one of the two; --format json has the values alone")
@@ -98,7 +98,7 @@ def get(
     values = {name: _open(found.values[name], masked=masked) for name in fields}
     text = variables.encoded(_text(found, values, field, format_, output))
     if file:
-        private.write(file, text + b"\n", force=force)
+        atomic.write(file, text + b"\n", force=force)
         say(f"{found.location} v{found.version} is in {file}, which you alone may read (0600).")
     elif output is Format.JSON:
         document(text)
@@ -109,18 +109,6 @@ def get(
     if masked:
         say("The secret is masked on a terminal; add --reveal to see it.")
     return 0
-
-
-def _file(out: str | None, *, force: bool) -> Path | None:
-    """The file to write, looked at before anything is asked."""
-    from registrar import private
-
-    if out is None:
-        if force:
-            raise UsageError("--force says nothing without --out", hint="registrar creds get NAME --out FILE --force")
-        return None
-    private.free(Path(out), force=force)
-    return Path(out)
 
 
 def _chosen(found: Client, field: str | None, *, every: bool) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from registrar import amend, lint, manifest
+from registrar import amend, atomic, lint, manifest
 from registrar.document import Reader
 from registrar.errors import Stale, UsageError
 from registrar.lint import RULES, Breach, Entry, Finding, Keys, Level, Neighbours, Place
@@ -291,18 +290,8 @@ def _write(path: Path, text: str) -> None:
     real = Path(os.path.realpath(path))
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
-        mode = real.stat().st_mode & 0o7777 if real.exists() else 0o644
-        handle, beside = tempfile.mkstemp(prefix=f".{real.name}.", dir=real.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(text.encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(beside).chmod(mode)
-            Path(beside).replace(real)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        mode = real.stat().st_mode & 0o7777 if real.exists() else atomic.ALL_READ
+        atomic.replace(real, text.encode(), mode)
     except OSError as error:
         reason = error.strerror
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registrar import config, private, review, targets
+from registrar import atomic, config, review, targets
 from registrar.cli.flags import given
 from registrar.cli.output import say
 from registrar.digest import where
@@ -24,19 +24,9 @@ _LIMIT_BYTES: Final = 256 * 1024 * 1024
 _UNNAMED: Final = "default"  # the target where no registrar.yaml names one
 
 
-def free(out: str | None, *, force: bool) -> Path | None:
-    """The file to write, looked at before anything is asked; `keep` looks once more."""
-    if out is None:
-        if force:
-            raise UsageError("--force says nothing without --out", hint="registrar plan --out FILE --force")
-        return None
-    private.free(Path(out), force=force)
-    return Path(out)
-
-
 def keep(file: Path, todo: Plan, paths: Sequence[str], options: Options, *, force: bool) -> None:
     """Write the plan for its owner alone: it holds no secret, but nobody else needs to know what is registered."""
-    private.write(file, review.written(todo, paths, options), force=force)
+    atomic.write(file, review.written(todo, paths, options), force=force)
     if todo.with_nexus:
         say(f"Plan written to {file}: registrar apply --plan {file} carries it out while nothing of it has changed.")
     else:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from registrar import apart, config, published, together
+from registrar import apart, atomic, config, together
 from registrar.cli.flags import asked, coloured, offline
 from registrar.cli.output import Format, data, document, say
 from registrar.config import Need
@@ -127,7 +127,8 @@ def show(
 
 def _put(text: str, output: Format, file: Path | None) -> None:
     if file:
-        published.write(file, text + "\n")
+        content = f"{text}\n".encode(errors="backslashreplace")
+        atomic.write(file, content, force=True, mode=atomic.ALL_READ)  # the collector is another user
     elif output is Format.JSON:
         document(text)
     else:

@@ -63,8 +63,8 @@ def status(
     prometheus. Where the look fails, the file before stays as it is: let an alert watch
     registrar_seen_timestamp_seconds or node_textfile_mtime_seconds. Ages are counted by Vault's clock.
     """
+    from registrar import atomic
     from registrar import plan as planning
-    from registrar import published
     from registrar.cli import several
     from registrar.cli.connection import connected
     from registrar.config import Need
@@ -76,7 +76,7 @@ def status(
         raise UsageError("metrics are of a whole target, not of some of its applications", hint="leave NAME out")
     file = Path(out) if out is not None else None
     if file:
-        published.free(file)
+        atomic.free(file, force=True)
 
     def look(flags: Mapping[str, Any]) -> tuple[Status, Target]:
         with connected(ctx, flags) as connection:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from registrar import private
+from registrar import atomic
 from registrar.errors import UsageError
 from registrar.policy import Role, grants, hcl
 from tests.cli.manifests import TWO, VIEWER_URI
@@ -338,7 +338,7 @@ def test_of_several_who_write_one_file_one_does(tmp_path: Path) -> None:
         def run() -> None:
             start.wait()
             try:
-                private.write(tmp_path / "file", b"%d" % number * 9999, force=False)
+                atomic.write(tmp_path / "file", b"%d" % number * 9999, force=False)
             except UsageError as error:
                 done.append(error.message)
             else:
@@ -367,9 +367,9 @@ def look(event, arguments):
     elif event == "open" and ".file." in str(arguments[0]):
         seen.append((arguments[2] & os.O_EXCL != 0, arguments[2] & os.O_CREAT != 0))
 sys.addaudithook(look)
-from registrar import private
+from registrar import atomic
 os.umask(0)
-private.write(Path("file"), b"x", force=False)
+atomic.write(Path("file"), b"x", force=False)
 print(seen)
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -314,11 +316,25 @@ def test_a_file_is_never_written_over_unless_it_is_meant(applied: Program) -> No
     file.write_text("mine")
     refused = applied.call("export", "--out", "exported.yaml")
     assert (refused.code, file.read_text()) == (64, "mine")
-    assert "exported.yaml is there already\n  → name another file, or write over it with --force" in refused.err
+    assert "exported.yaml is there already\n  → name another file, or replace it with --force" in refused.err
     assert applied.call("export", "--out", "exported.yaml", "--force").code == 0
     assert file.read_text() == text
     both = applied.call("export", "--out", "exported.yaml", "--force", "-o", "json")
     assert both.document["manifest"] == text
+
+
+def test_a_link_is_replaced_and_not_written_through(applied: Program) -> None:
+    applied.write("theirs", "kept")
+    (applied.folder / "exported.yaml").symlink_to("theirs")
+    assert applied.call("export", "--out", "exported.yaml").code == 64
+    before = os.umask(0o027)
+    try:
+        assert applied.call("export", "--out", "exported.yaml", "--force").code == 0
+    finally:
+        os.umask(before)
+    file = applied.folder / "exported.yaml"
+    assert (file.is_symlink(), (applied.folder / "theirs").read_text()) == (False, "kept")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640, "what is no secret has the mode that its owner wants"
 
 
 def test_a_file_that_appears_while_nexus_is_asked_stays(applied: Program, services: Services) -> None:

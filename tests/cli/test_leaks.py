@@ -200,7 +200,7 @@ def test_nobody_beside_a_process_sees_a_secret(twin: Watch) -> None:
     twin.run("creds", "get", "viewer", "--field", "client_secret", "--out", "../kept", "--force")
     assert_silent(twin)
     assert done == set(COMMANDS) - {"exec"}
-    written = {"found.yaml", ".plan.json", "../.kept", *(f"example/{name}" for name in _EXAMPLE)}
+    written = {".found.yaml", ".plan.json", "../.kept", *(f"example/{name}" for name in _EXAMPLE)}
     written |= {f"repo/{name}" for name in (*_SCAFFOLD["repo"], *_SCAFFOLD["gitlab"], "manifests/manifest.schema.json")}
     assert {re.sub(r"\.[0-9a-f]{16}\Z", "", file) for file in twin.audit.files} == written
     assert twin.audit.told("child") == twin.audit.told("variable") == twin.audit.told("system log") == []

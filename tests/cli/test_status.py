@@ -135,10 +135,10 @@ def test_after_a_look_that_fails_the_file_before_stays(applied: Program) -> None
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_asked(program: Program) -> None:
-    for name in ("none/registrar.prom", "."):
+    for name, why in (("none/registrar.prom", "cannot be written: there is no such folder"), (".", "is a folder")):
         refused = program.call("status", "-o", "prometheus", "--out", name)
         assert refused.code == 64
-        assert f"{name} cannot be written" in refused.err
+        assert f"{name} {why}" in refused.err
 
 
 def test_metrics_are_of_a_whole_target(program: Program) -> None:
