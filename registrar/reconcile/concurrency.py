@@ -51,7 +51,7 @@ class Concurrency:
                 self._ended += 1
                 if self._rising and self._ended >= _WINDOW * self.limit:
                     self._look()
-                self._free.notify_all()
+                self._free.notify(max(self.limit - self._running, 0))  # all of them would wake up for one place
 
     def _look(self) -> None:
         """Go on doubling, or back to where twice as many brought too little."""
