@@ -17,7 +17,7 @@ import pytest
 from tests import web
 from tests.cli import browser
 from tests.cli.leaks import commands
-from tests.cli.manifests import TWO
+from tests.cli.manifests import TWO, uri
 from tests.cli.program import Answer, Program, Result, foreground
 from tests.cli.services import Services, serving
 from tests.contract.wire import unused_port
@@ -212,3 +212,22 @@ def test_each_example_works(name: str, line: str, lasting: World, fresh: Callabl
     done = world.typed(line, command)
     expected = 2 if "--detailed-exitcode" in line else 0
     assert done.code == expected, f"{line}\n{done.out}\n{done.err}"
+
+
+def test_what_the_readme_shows_a_developer(fresh: Callable[[], World]) -> None:
+    """Its lines as they stand there: two credentials for a program, one in a file, one through a pipe."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ (registrar (?:exec|creds get) .+)$", text, re.MULTILINE)
+    world = fresh()
+    program = world.program
+    program.write(
+        "manifests/sensors.yaml", f"apps: [{{name: Sensors, redirect_uri: '{uri(1)}', owner_email: a@example.org}}]"
+    )
+    assert program.call("apply", "--only", "sensors", "--yes").code == 0
+    program.write("both", '#!/bin/sh\necho "$NEXUS_CLIENT_ID $SENSORS_CLIENT_ID"\n').chmod(0o700)
+    (program.home / "bin" / "program").symlink_to("/bin/cat")
+    both, _, piped = (world._by_a_shell(line) for line in lines)
+    viewer, other = (world.services.credential(path) for path in ("viewer", "sensors"))
+    assert both.out.split() == [viewer["client_id"], other["client_id"]]
+    assert f"NEXUS_CLIENT_SECRET='{viewer['client_secret']}'\n" in (program.folder / ".env").read_text()
+    assert piped.out.strip() == viewer["client_secret"]
