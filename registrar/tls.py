@@ -1,4 +1,4 @@
-"""Which certificates to trust and which to show, for the connections to both services.
+"""Which certificates to trust and which to show to both services, and what a refusal comes down to.
 
 Owns the reading of certificate files. Must never ask for a passphrase: a pipeline has nobody to type it.
 """
@@ -92,10 +92,9 @@ class Refusal(NamedTuple):
     hint: str
 
 
-_ASK_OPERATOR: Final = "have the server's certificate put right; nothing was sent"
 _CERTIFICATES: Final = {
     9: "check the clock of this machine: the certificate is not valid yet",
-    10: _ASK_OPERATOR,
+    10: "have the server's certificate put right; nothing was sent",
     62: "use the host name of the certificate in {address}{or_else}",
     64: "use the host name of the certificate in {address}{or_else}",
 }
