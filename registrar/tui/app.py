@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.content import Content
 from textual.css.query import NoMatches
@@ -382,10 +382,14 @@ class RegistrarApp(App[None]):
         self._close_messages_no_wait()
 
     def _handle_exception(self, error: Exception) -> None:
-        if _of_left_palette(error):
+        if _of_left_palette(error) or self._too_late(error):
             return
         self.crash = error
         super()._handle_exception(error)
+
+    def _too_late(self, error: Exception) -> bool:
+        """Whether it is about a key that was still on its way when the last page had gone."""
+        return isinstance(error, ScreenStackError) and not any(self._screen_stacks.values())
 
     def freshness(self) -> Content:
         """How old what is shown is, and what is wrong with it."""

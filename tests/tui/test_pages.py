@@ -13,6 +13,7 @@ from unittest import mock
 import click
 import pytest
 from textual import events
+from textual.app import ScreenStackError
 from textual.css.query import NoMatches
 from textual.widgets import Input, OptionList
 from textual.worker import WorkerFailed
@@ -793,9 +794,13 @@ def test_an_action_that_comes_when_the_app_is_ending(desk: Desk) -> None:
     async def late() -> None:
         async with sitting(desk.app()) as at:
             page = at.app.screen
+            assert not at.app._too_late(ScreenStackError("one page too many is left"))
             at.app.exit()
             assert not await at.app.run_action("restore", page)
         assert not page.check_action("restore", ())
+        with pytest.raises(ScreenStackError) as raised:  # a key that a page has handed on
+            await at.app._check_bindings("x")
+        at.app._handle_exception(raised.value)
         assert at.app.crash is None
 
     run(late())
