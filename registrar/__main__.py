@@ -1,6 +1,6 @@
 """`python -m registrar` and the `registrar` command: a process that leaves no secret behind when it crashes.
 
-What holds for the process as a whole is set here, and nowhere else.
+What holds for the process as a whole is set here, and by nobody else but a command that stays open.
 """
 
 import gc
@@ -14,7 +14,7 @@ def main() -> int:
     """Run the command line in a process whose memory nobody writes to a disk."""
     _leave_no_core()
     # a command keeps nearly all that it makes, and Python would look through it all the time for cycles that are none
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(1_000_000, 20, 20)
     from registrar.cli import main as command
 
     try:

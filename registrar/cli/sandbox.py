@@ -44,11 +44,13 @@ def sandbox(stage: str, nexus_port: int | None, vault_port: int | None, state: s
 
     The first line on stdout is JSON with all addresses and keys.
     """
+    import gc
     import signal
     import threading
 
     from registrar import config
 
+    gc.set_threshold(100_000, 20, 20)  # it stays open
     path = state or config.sandbox_state(config.environment())
     running = started(path, stage=stage, nexus_port=nexus_port, vault_port=vault_port, latency_s=latency / 1000)
     over = threading.Event()

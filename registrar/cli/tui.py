@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -35,6 +36,7 @@ def tui(ctx: click.Context, /, paths: tuple[str, ...], readonly: bool, **flags: 
     from registrar.cli.opened import Opened
     from registrar.tui.app import RegistrarApp
 
+    gc.set_threshold(100_000, 20, 20)  # it stays open, and a page that was left is a cycle
     session = Opened(ctx, flags, paths)
     app = RegistrarApp(session, readonly=readonly, monochrome=bool(given(ctx, flags).get("no_color")))
     try:
