@@ -52,8 +52,8 @@ class Seen:
     """A record at one moment with the credential in its newest version, if that holds one."""
 
     record: Record
-    stored: Credential | None
-    blank: bool  # the newest version can be read and is empty: a fence that was left open
+    stored: Credential | None = None
+    blank: bool = False  # the newest version can be read and is empty: a fence that was left open
 
 
 class Hands:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from registrar.model import Credential, Facts, Former, Kind, Record, State
 from registrar.ports import Verdict
-from registrar.reconcile.hands import Hands, failure
+from registrar.reconcile.hands import Hands, Seen, failure
 from registrar.report import Outcome, Status
 from registrar.steps import Adopt, Back, Expire, Restore, Retire, Step, Update
 from registrar.world import formers
@@ -32,14 +32,23 @@ def update(hands: Hands, step: Update) -> Outcome:
 
 
 def expire(hands: Hands, step: Expire) -> Outcome:
-    """1 claim   2 archive   3 settle without it; no claim where an earlier one stands, or where it is archived."""
-    record = hands.settled(step)
+    """1 claim   2 archive   3 settle without it; no claim where an earlier one stands, or where it is archived.
+
+    Before a Rotate or a Retire of what somebody has withdrawn there is nothing to claim: an empty version fences it.
+    """
+    planned = hands.world.by_path.get(step.path)
+    withdrawn = planned is not None and planned.kind is Kind.WITHDRAWN
+    record = hands.records.one(step.path) if withdrawn else hands.settled(step)
     facts, old = record.base, step.former.client_id
+    if record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
+        raise failure(step, "its record has changed since it was planned", _PLAN)
     if old == facts.client_id or old not in {former.client_id for former in formers(facts)}:
         raise failure(step, f"its record does not name {old} as replaced any more", _PLAN)
     returnable = facts.retiring is not None and facts.retiring.client_id == old
-    if returnable and hands.lives(old):
+    if returnable and hands.lives(old) and record.living:
         facts = dataclasses.replace(facts, version=hands.claim(step, record))
+    elif returnable and hands.lives(old):
+        hands.fence(step, Seen(record))
     hands.archive(step, old)
     hands.settle(step, _without(facts, old), record)
     return Outcome(step, Status.DONE, f"{old} is archived")

@@ -12,7 +12,7 @@ import pytest
 
 from registrar import acts, ports
 from registrar import plan as planning
-from registrar.errors import UsageError
+from registrar.errors import UsageError, VersionMismatch
 from registrar.model import Application, Credential, Kind, State
 from registrar.plan import Plan
 from registrar.report import Report, Status
@@ -315,6 +315,47 @@ class TestExpire:
         assert facts.leaving
         assert (facts.retiring, facts.leaving.client_id) == (None, old.client_id)
         blocked(lab, back(), "claimed", "creds history", VIEWER)
+
+    @pytest.mark.parametrize("verb", ["delete", "destroy"])
+    def test_before_a_retire_of_what_somebody_withdrew_in_its_grace(self, lab: Lab, verb: str) -> None:
+        lab.apply(VIEWER)
+        lab.carry_out(rotate(), VIEWER)
+        lab.version_call(verb, 2)
+        done(lab.carry_out(RETIRE, VIEWER), "expire", "retire")
+        assert (lab.living(), lab.record().kind, lab.record().base.retiring) == ([], Kind.WITHDRAWN, None)
+        assert not lab.plan().steps
+
+    @pytest.mark.parametrize("verb", ["delete", "destroy"])
+    def test_before_a_retire_that_somebody_began_by_hand_in_its_grace(self, lab: Lab, verb: str) -> None:
+        lab.apply(VIEWER)
+        lab.carry_out(rotate(), VIEWER)
+        lab.set_facts("viewer", state=State.RETIRED)
+        lab.version_call(verb, 2)
+        done(lab.apply(VIEWER), "expire", "retire")
+        assert (lab.living(), lab.record().kind, lab.record().base.retiring) == ([], Kind.WITHDRAWN, None)
+
+    def test_before_a_rotate_of_what_somebody_destroyed_in_its_grace(self, lab: Lab) -> None:
+        lab.apply(VIEWER)
+        first = credential(lab)
+        lab.carry_out(rotate(), VIEWER)
+        second = credential(lab)
+        lab.version_call("destroy", 2)
+        blocked(lab, lambda world: planning.plan(world), "destroyed", "registrar rotate viewer", VIEWER)
+        assert proves(lab, first) is ports.Verdict.RIGHT, "the last one that works stays until somebody asks"
+        done(lab.carry_out(rotate(), VIEWER), "expire", "rotate")
+        assert lab.living() == [second.client_id, credential(lab).client_id]
+        assert proves(lab, credential(lab)) is ports.Verdict.RIGHT
+        blocked(lab, back(), "", "creds history", VIEWER)
+
+    def test_a_late_return_to_the_one_that_was_archived_is_refused(self, lab: Lab) -> None:
+        """The empty version is what refuses it, as a claim does where there is something to claim."""
+        lab.apply(VIEWER)
+        lab.carry_out(rotate(), VIEWER)
+        lab.version_call("delete", 2)
+        seen = lab.record()
+        done(lab.carry_out(RETIRE, VIEWER), "expire", "retire")
+        with pytest.raises(VersionMismatch):
+            lab.vault.store("viewer", Credential("late", Secret("x" * 86)), cas=seen.current)
 
 
 class TestRetireAndRestore:

@@ -277,7 +277,8 @@ def why_not(world: World, step: Step, chosen: Options) -> Iterator[str]:
         accepted = chosen.accept_nexus == facts.nexus and facts.client_id in world.by_client
         if facts.nexus not in ("", world.target.nexus_url) and not (declared and accepted):
             yield "its record is of another server"
-    if isinstance(step, Recover) and not marked and not (record and record.kind is Kind.UNSETTLED):
+    fenced_late = record and record.kind is Kind.WITHDRAWN and record.base.state is State.EMPTY
+    if isinstance(step, Recover) and not marked and not (record and record.kind is Kind.UNSETTLED) and not fenced_late:
         yield "nothing was interrupted"
     if isinstance(step, Create) and step.replaces in world.by_client:
         yield "its application is there"
