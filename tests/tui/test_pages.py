@@ -26,6 +26,7 @@ from registrar.model import Application, Registered, Target
 from registrar.tui import app as app_module
 from registrar.tui import intents, rows
 from registrar.tui.app import RegistrarApp
+from registrar.tui.screens.dialogs import Confirm, Grace
 from registrar.tui.screens.edit import Edit
 from registrar.tui.screens.page import Page
 from registrar.tui.table import Table
@@ -502,6 +503,22 @@ def test_enter_pressed_twice_in_the_palette(desk: Desk) -> None:
             assert at.app.crash is None
 
     run(hurry())
+
+
+def test_a_question_that_goes_before_it_is_there(desk: Desk) -> None:
+    """As when the app ends, or the apply it is about does: it has nothing yet that it could fill."""
+
+    async def early() -> None:
+        async with sitting(desk.app()) as at:
+            questions = (Confirm("Yes?"), Grace(["Viewer"]), Confirm("Yes?", "viewer", "its name"))
+            for question in questions:
+                at.app.push_screen(question)
+                question.dismiss(None)
+            await at.settled()
+            at.app.push_screen(Confirm("Yes?"))
+        assert at.app.crash is None
+
+    run(early())
 
 
 def test_a_palette_that_is_left_at_once_ends_nothing(desk: Desk) -> None:

@@ -9,6 +9,8 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
+from textual.events import Event, Mount
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
@@ -27,6 +29,15 @@ class LeftOnce:
     Textual closes the topmost one instead, and ends on an answer that comes twice. No Screen itself: of several bases
     Textual takes the style of the first.
     """
+
+    async def on_event(self, event: Event) -> None:
+        try:
+            await super().on_event(event)  # type: ignore[misc]
+        except NoMatches:
+            app = self.app  # type: ignore[attr-defined]
+            if not isinstance(event, Mount) or (app.is_running and self in app.screen_stack):
+                raise
+            # it was left, or the app ends, before all was there that it fills
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         app = self.app  # type: ignore[attr-defined]
