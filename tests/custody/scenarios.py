@@ -132,6 +132,12 @@ def rotate_what_was_destroyed(lab: Lab) -> Asked:
     return Asked(_rotate(DAY), ("rotate", "viewer"))
 
 
+def rotate_what_was_destroyed_in_a_grace(lab: Lab) -> Asked:
+    rotated(lab)
+    lab.version_call("destroy", 2)
+    return Asked(_rotate(DAY), ("rotate", "viewer"))
+
+
 def back(lab: Lab) -> Asked:
     rotated(lab)
     return Asked(functools.partial(acts.back, names=NAMES, grace=DAY), ("rotate", "viewer", "--back"))
@@ -154,6 +160,12 @@ def retire(lab: Lab) -> Asked:
 
 def retire_during_a_grace(lab: Lab) -> Asked:
     rotated(lab)
+    return Asked(functools.partial(acts.retire, names=NAMES), ("retire", "viewer"))
+
+
+def retire_what_was_deleted_in_a_grace(lab: Lab) -> Asked:
+    rotated(lab)
+    lab.version_call("delete", 2)
     return Asked(functools.partial(acts.retire, names=NAMES), ("retire", "viewer"))
 
 
@@ -337,11 +349,17 @@ SCENARIOS = (
     Scenario("rotate without a grace", rotate_at_once),
     Scenario("rotate within a grace", rotate_again),
     Scenario("rotate what was destroyed", rotate_what_was_destroyed, ends=("its credential was destroyed",)),
+    Scenario(
+        "rotate what was destroyed in a grace",
+        rotate_what_was_destroyed_in_a_grace,
+        ends=("its credential was destroyed",),
+    ),
     Scenario("back", back),
     Scenario("back when it is over", back_when_it_is_over),
     Scenario("expire", expire),
     Scenario("retire", retire, ends=(RETIRED, OVERTAKEN)),
     Scenario("retire during a grace", retire_during_a_grace, ends=(RETIRED, OVERTAKEN)),
+    Scenario("retire what was deleted in a grace", retire_what_was_deleted_in_a_grace, ends=(RETIRED, OVERTAKEN)),
     Scenario("retire over a fence", retire_over_a_fence, ()),
     Scenario("prune", prune, (OTHER,), (VIEWER, OTHER)),
     Scenario("restore", restore, ends=(RETIRED, OVERTAKEN)),
