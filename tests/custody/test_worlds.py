@@ -416,7 +416,11 @@ def left(outcomes: Sequence[Outcome], step: Step) -> bool:
     """Whether a step that is still planned is one that the run has told about, for a reason that the table grants."""
     at_path = [outcome for outcome in outcomes if outcome.step.path == step.path]
     untouched = any(
-        outcome.status is Status.BLOCKED and "holds something registrar did not store" in outcome.detail
+        outcome.status is Status.BLOCKED
+        and (
+            "holds something registrar did not store" in outcome.detail
+            or "came late over a credential that was withdrawn" in outcome.detail
+        )
         for outcome in at_path
     )
     too_many = any(outcome.error and "archive one of them in Nexus" in outcome.error.hint for outcome in at_path)
