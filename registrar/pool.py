@@ -255,8 +255,8 @@ def words(error: BaseException) -> str:
         return "all connections were busy"
     if isinstance(cause, TimeoutError):
         return "no connection in time" if unsent(error) else "no answer in time"
-    if isinstance(cause, ssl.SSLError):
-        return "no TLS" if unsent(error) else "the encrypted connection broke off"
+    if isinstance(cause, ssl.SSLError) and not unsent(error):
+        return "the encrypted connection broke off"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror[:1].lower() + cause.strerror[1:]
     return "no connection" if unsent(error) else "the connection broke off"

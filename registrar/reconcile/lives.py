@@ -40,15 +40,16 @@ def expire(hands: Hands, step: Expire) -> Outcome:
     withdrawn = planned is not None and planned.kind is Kind.WITHDRAWN
     record = hands.records.one(step.path) if withdrawn else hands.settled(step)
     facts, old = record.base, step.former.client_id
-    if record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
+    if _moved_on(record):
         raise failure(step, "its record has changed since it was planned", _PLAN)
     if old == facts.client_id or old not in {former.client_id for former in formers(facts)}:
         raise failure(step, f"its record does not name {old} as replaced any more", _PLAN)
     returnable = facts.retiring is not None and facts.retiring.client_id == old
-    if returnable and hands.lives(old) and record.living:
-        facts = dataclasses.replace(facts, version=hands.claim(step, record))
-    elif returnable and hands.lives(old):
-        hands.fence(step, Seen(record))
+    if returnable and hands.lives(old):
+        if record.living:
+            facts = dataclasses.replace(facts, version=hands.claim(step, record))
+        else:
+            hands.fence(step, Seen(record))
     hands.archive(step, old)
     hands.settle(step, _without(facts, old), record)
     return Outcome(step, Status.DONE, f"{old} is archived")
@@ -89,7 +90,7 @@ def retire(hands: Hands, step: Retire) -> Outcome:
     """
     seen = hands.see(step.path)
     record, facts = seen.record, seen.record.base
-    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
+    if facts.client_id != step.client_id or _moved_on(record):
         raise failure(step, "its record has changed since it was planned", _PLAN)
     if formers(facts):
         raise failure(step, "what it replaced is still to be archived", "registrar apply")
@@ -114,7 +115,7 @@ def restore(hands: Hands, step: Restore) -> Outcome:
     """1 unarchive   2 undelete by number, read   3 claim, so that a late delete hits an old version   4 settle."""
     record = hands.records.one(step.path)
     facts = record.base
-    if facts.client_id != step.client_id or record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken:
+    if facts.client_id != step.client_id or _moved_on(record):
         raise failure(step, "its record has changed since it was planned", _PLAN)
     registered = hands.world.by_client.get(step.client_id)
     if registered and registered.archived:
@@ -195,6 +196,11 @@ def _held(hands: Hands, step: Step, version: int, client_id: str) -> Credential:
         hint = f"registrar rotate {step.path}"
         raise failure(step, f"version {version} does not hold the credential of {client_id} any more", hint)
     return credential
+
+
+def _moved_on(record: Record) -> bool:
+    """Whether it is neither settled nor withdrawn by now, or withdrawn with facts that do not say of what."""
+    return record.kind not in (Kind.SETTLED, Kind.WITHDRAWN) or record.overtaken
 
 
 def _without(facts: Facts, client_id: str) -> Facts:

@@ -101,9 +101,9 @@ def test_a_server_in_trouble_is_not_taken_for_v1() -> None:
 
 
 CERTIFICATES = {
-    "untrusted": ("IP:127.0.0.1", (2020, 2049), False, "is not accepted", "NEXUS_CACERT"),
+    "untrusted": ("IP:127.0.0.1", (2020, 2049), False, "is not accepted: self.signed", "NEXUS_CACERT"),
     "expired": ("IP:127.0.0.1", (2020, 2021), True, "expired", "certificate"),
-    "not yet": ("IP:127.0.0.1", (2048, 2049), True, "is not accepted", "clock"),
+    "not yet": ("IP:127.0.0.1", (2048, 2049), True, "is not accepted: certificate is not yet valid", "clock"),
     "another address": ("IP:127.0.0.2", (2020, 2049), True, "is not valid for", "nexus_url"),
 }
 

@@ -415,13 +415,9 @@ def unadopted(facts: Facts) -> bool:
 def left(outcomes: Sequence[Outcome], step: Step) -> bool:
     """Whether a step that is still planned is one that the run has told about, for a reason that the table grants."""
     at_path = [outcome for outcome in outcomes if outcome.step.path == step.path]
+    a_persons = ("holds something registrar did not store", "came late over a credential that was withdrawn")
     untouched = any(
-        outcome.status is Status.BLOCKED
-        and (
-            "holds something registrar did not store" in outcome.detail
-            or "came late over a credential that was withdrawn" in outcome.detail
-        )
-        for outcome in at_path
+        outcome.status is Status.BLOCKED and any(told in outcome.detail for told in a_persons) for outcome in at_path
     )
     too_many = any(outcome.error and "archive one of them in Nexus" in outcome.error.hint for outcome in at_path)
     asks_again = any(outcome.status is Status.SKIPPED and "a plan of its own" in outcome.detail for outcome in at_path)

@@ -488,7 +488,7 @@ def test_enter_pressed_twice_in_the_palette(desk: Desk) -> None:
     """Keys come faster than a screen goes: one command, and the page below stays."""
 
     async def hurry() -> None:
-        for command in ("everything that the manifests", "Theme"):
+        for command, opened in (("everything that the manifests", "PlanPage"), ("Theme", "Palette")):
             async with sitting(desk.app()) as at:
                 await at.until("+ 2 new")
                 await at.pilot.press("ctrl+p")
@@ -498,7 +498,6 @@ def test_enter_pressed_twice_in_the_palette(desk: Desk) -> None:
                 for _ in range(3):
                     at.app.post_message(events.Key("enter", None))
                 await at.settled()
-                opened = {"Theme": "Palette"}.get(command, "PlanPage")
                 assert [type(screen).__name__ for screen in at.app.screen_stack] == ["Screen", "Applications", opened]
             assert at.app.crash is None
 
